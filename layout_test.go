@@ -23,6 +23,7 @@ var rules = []rule{
 		tests: []string{"persistence/..."},
 	},
 	{dir: "actors/slot", product: []string{"actors/workflow", "persistence/rows", "messages/..."}},
+	{dir: "actors/schedule", product: []string{"actors/workflow", "persistence/rows", "messages/..."}, tests: []string{"actors/definition"}},
 	{dir: "actors/history", product: []string{"actors/workflow", "persistence", "messages/..."}},
 	{dir: "actors/audit", product: []string{"messages/..."}},
 	{
@@ -31,7 +32,7 @@ var rules = []rule{
 	{dir: "actors/runtime", product: []string{"supervision", "messages"}},
 	{
 		dir:     "actors/failure",
-		product: []string{"actors/workflow", "actors/catalog", "actors/runtime", "actors/slot", "persistence", "messages/..."},
+		product: []string{"actors/workflow", "actors/catalog", "actors/runtime", "actors/schedule", "actors/slot", "persistence", "messages/..."},
 	},
 	{dir: "actors/post", product: []string{"actors/failure", "actors/runtime", "supervision", "messages/..."}},
 	{
@@ -42,9 +43,19 @@ var rules = []rule{
 		},
 	},
 	{
+		dir: "actors/instance",
+		product: []string{"actors/failure", "actors/order", "actors/runtime", "persistence", "persistence/rows", "messages/..."},
+	},
+	{
 		dir: "actors/event",
 		product: []string{
-			"actors/definition", "actors/failure", "actors/order", "actors/runtime", "actors/slot", "actors/workflow", "persistence", "messages/...",
+			"actors/definition", "actors/failure", "actors/instance", "actors/order", "actors/runtime", "actors/slot", "actors/workflow", "messages/...",
+		},
+	},
+	{
+		dir: "actors/scheduler",
+		product: []string{
+			"actors/failure", "actors/instance", "actors/order", "actors/runtime", "actors/schedule", "actors/workflow", "messages/...",
 		},
 	},
 	{
@@ -112,7 +123,7 @@ var rules = []rule{
 
 // pure packages are step functions: they do no I/O, know no clock but the one in their input, and start nothing.
 var pure = []string{
-	"actors/workflow", "actors/slot", "actors/dispatch", "actors/share", "actors/audit", "adapters/ledger", "cluster/lease", "cluster/placement",
+	"actors/workflow", "actors/slot", "actors/schedule", "actors/dispatch", "actors/share", "actors/audit", "adapters/ledger", "cluster/lease", "cluster/placement",
 	"cluster/topology", "persistence/clock",
 }
 

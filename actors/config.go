@@ -12,11 +12,12 @@ import (
 	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/actors/definition"
 	"github.com/holdfast-run/holdfast/actors/dispatch"
-	"github.com/holdfast-run/holdfast/actors/event"
+	"github.com/holdfast-run/holdfast/actors/instance"
 	"github.com/holdfast-run/holdfast/actors/order"
 	"github.com/holdfast-run/holdfast/actors/partition"
 	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/actors/share"
+	"github.com/holdfast-run/holdfast/actors/schedule"
 	"github.com/holdfast-run/holdfast/actors/slot"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/supervision"
@@ -116,6 +117,8 @@ type Config struct {
 	EventKeep time.Duration
 	// Slots bound correlation slots.
 	Slots slot.Limits
+	// Schedules bound schedules.
+	Schedules schedule.Limits
 	// LogRate is the most lines a second that the log gets about orders. How many were left out is told when the second is over.
 	// Default 200; negative: any number.
 	LogRate int
@@ -162,7 +165,7 @@ func (c Config) WithDefaults() Config {
 	c.Evaluations = cmp.Or(c.Evaluations, max(1, stdruntime.GOMAXPROCS(0)-1))
 	c.EvaluationBytes = cmp.Or(c.EvaluationBytes, 128<<20)
 	c.EventKeep = cmp.Or(c.EventKeep, time.Hour)
-	c.Slots = c.Slots.WithDefaults()
+	c.Slots, c.Schedules = c.Slots.WithDefaults(), c.Schedules.WithDefaults()
 	c.LogRate = cmp.Or(c.LogRate, 200)
 	c.Restarts = cmp.Or(c.Restarts, supervision.Policy{
 		MaxRestarts: 10, Within: time.Minute,
@@ -226,7 +229,7 @@ func (c Config) Validate() error {
 	}
 	positive("Evaluations", int64(c.Evaluations))
 	positive("EvaluationBytes", c.EvaluationBytes)
-	c.checkSlots(positive, lasting)
+	c.checkInstances(positive, lasting)
 	positive("Poison", int64(c.Poison))
 	positive("PoisonFaults", int64(c.PoisonFaults))
 	lasting("Grace", c.Grace)
@@ -252,7 +255,7 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-func (c Config) checkSlots(positive func(name string, v int64), lasting func(name string, d time.Duration)) {
+func (c Config) checkInstances(positive func(name string, v int64), lasting func(name string, d time.Duration)) {
 	lasting("EventKeep", c.EventKeep)
 	positive("Slots.Listeners", int64(c.Slots.Listeners))
 	positive("Slots.Events", int64(c.Slots.Events))
@@ -261,6 +264,12 @@ func (c Config) checkSlots(positive func(name string, v int64), lasting func(nam
 	positive("Slots.Queued", int64(c.Slots.Queued))
 	positive("Slots.Seen", int64(c.Slots.Seen))
 	positive("Slots.Summary", int64(c.Slots.Summary))
+	lasting("Schedules.Grace", c.Schedules.Grace)
+	positive("Schedules.Firings", int64(c.Schedules.Firings))
+	positive("Schedules.Collections", int64(c.Schedules.Collections))
+	positive("Schedules.Bytes", int64(c.Schedules.Bytes))
+	positive("Schedules.Seen", int64(c.Schedules.Seen))
+	positive("Schedules.Summary", int64(c.Schedules.Summary))
 }
 
 // poisonWithin is how long a panic of an order counts.
@@ -318,8 +327,8 @@ func (c Config) orders() order.Config {
 	}
 }
 
-func (c Config) slots() event.Config {
-	return event.Config{Slot: c.Slots, Mailbox: c.Mailbox, LongWait: c.LongWait, ReadTimeout: c.readTimeout()}
+func (c Config) instances() instance.Config {
+	return instance.Config{Mailbox: c.Mailbox, LongWait: c.LongWait, ReadTimeout: c.readTimeout()}
 }
 
 func (c Config) partitions() partition.Config {

@@ -16,10 +16,12 @@ import (
 	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/actors/event"
 	"github.com/holdfast-run/holdfast/actors/failure"
+	"github.com/holdfast-run/holdfast/actors/instance"
 	"github.com/holdfast-run/holdfast/actors/order"
 	"github.com/holdfast-run/holdfast/actors/partition"
 	"github.com/holdfast-run/holdfast/actors/post"
 	"github.com/holdfast-run/holdfast/actors/runtime"
+	"github.com/holdfast-run/holdfast/actors/scheduler"
 	"github.com/holdfast-run/holdfast/actors/view"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
@@ -98,6 +100,7 @@ type Engine struct {
 	acceptor   *order.Acceptor
 	tokens     *rate.Limiter // one for each order that this node may accept for a partition that it does not own
 	ownership  *partition.Ownership
+	schedules  *scheduler.Keeper
 	view       *view.View
 }
 
@@ -189,17 +192,24 @@ func (e *Engine) wire() {
 		Story: order.NewStory(d.Log, c.LogRate), Log: d.Log, Now: d.Now,
 		Level: e.catalog.Level, Inject: inject,
 	}).Ready()
-	slots := &event.Slots{
-		Config: c.slots(), Journal: d.Journal, Catalog: e.catalog, Post: e.post, Workers: &e.workers, Log: d.Log, Now: d.Now,
-		Level: e.catalog.Level, Inject: inject,
-	}
+	slots := e.instances(event.Slots(c.Slots, e.catalog, e.post, d.Log))
+	schedules := e.instances(scheduler.Schedules(c.Schedules, e.catalog, e.post, d.Log))
 	e.acceptor = order.NewAcceptor(e.orders, e.health.Note)
 	e.ownership = partition.NewOwnership(&partition.Parts{
 		Config: c.partitions(), Journal: d.Journal, Claims: d.Journal, Health: e.health, Backlogs: e.activities,
-		Kinds: map[messages.Kind]partition.Kind{messages.KindOrder: e.orders, messages.KindSlot: slots},
+		Kinds: map[messages.Kind]partition.Kind{messages.KindOrder: e.orders, messages.KindSlot: slots, messages.KindSchedule: schedules},
 		Post:  e.post, Courier: e.post, Placement: d.Placement, Observer: d.Metrics, Lists: e.view, Waits: e.view, Shares: e.activities,
 		System: e.system, Guardian: e.guardian, Watchdog: d.Watchdog, Workers: &e.workers, Log: d.Log, Fatal: d.Fatal, Now: d.Now, Inject: inject,
 	})
+	e.schedules = scheduler.NewKeeper(e.catalog, e.post, e.ownership.Here, d.Log)
+}
+
+// instances are what instances of a kind work with.
+func (e *Engine) instances(k instance.Kind) *instance.Instances {
+	return &instance.Instances{
+		Kind: k, Config: e.config.instances(), Journal: e.deps.Journal, Post: e.post, Workers: &e.workers, Log: e.deps.Log, Now: e.deps.Now,
+		Level: e.catalog.Level, Inject: inject,
+	}
 }
 
 // warnings lets warnings and worse through.
@@ -230,6 +240,7 @@ func (e *Engine) clock(ctx context.Context) {
 		e.ownership.Tick(n%sweepEvery == 0)
 		e.activities.Tick()
 		e.view.Tick()
+		e.schedules.Tick()
 	}
 }
 
@@ -390,6 +401,21 @@ func CheckEvent(event []byte) error { return workflow.NewEvent(event).Check() }
 // is durable there, or with why it may not be. It must not block.
 func (e *Engine) Publish(namespace string, event []byte, keep time.Duration, done func(slots int, f *nodev1.Failure)) {
 	e.events.Publish(runtime.Owner{}, namespace, event, keep, done)
+}
+
+// Schedule tells the schedule of the definitions of a name the message in an envelope, which needs no address, and returns how it stands
+// then.
+func (e *Engine) Schedule(ctx context.Context, namespace, name string, m *nodev1.Envelope) (*nodev1.ScheduleState, error) {
+	id := messages.OrderID(messages.ScheduleOf(namespace, name).GetId())
+	m.Partition, m.OrderId = uint32(messages.PartitionOf(id, "")), string(id)
+	answers := make(chan *nodev1.Answer, 1)
+	e.post.Ask(runtime.Owner{}, m, func(a *nodev1.Answer) { answers <- a })
+	select {
+	case a := <-answers:
+		return a.GetSchedule(), failure.Err(a.GetFailure())
+	case <-ctx.Done():
+		return nil, fmt.Errorf("ask a schedule: %w", context.Cause(ctx))
+	}
 }
 
 // Answers tells whether a shard of the journal does now, as far as is known.

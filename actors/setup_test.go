@@ -201,7 +201,7 @@ func (n *node) deployDocument(doc string) *workflow.Definition {
 	hash := sha256.Sum256([]byte(doc))
 	_, err = n.Catalog().Deploy(n.t.Context(), &journalv1.DefinitionRow{
 		Namespace: def.Ref.Namespace, Name: def.Ref.Name, Version: def.Ref.Version, Hash: hash[:], Document: []byte(doc),
-		Routes: def.Routes,
+		Routes: def.Routes, Scheduled: def.Scheduled,
 	})
 	if err != nil {
 		n.t.Fatal(err)

@@ -61,6 +61,13 @@ var repetitions = map[string]repetition{ //nolint:gochecknoglobals // a table
 	adminv1.AdminService_OperateAll_FullMethodName:     {never, "a stream of outcomes: whoever asked decides whether to ask again"},
 	adminv1.AdminService_ListActivities_FullMethodName: {always, "it reads"},
 	adminv1.AdminService_LimitActivity_FullMethodName:  {always, "it says what the limit is, not by how much it changes"},
+	adminv1.AdminService_ListSchedules_FullMethodName:  {always, "it reads"},
+	adminv1.AdminService_PauseSchedule_FullMethodName:  {always, "what is paused stays so"},
+	adminv1.AdminService_ResumeSchedule_FullMethodName: {always, "what is not paused stays so"},
+	adminv1.AdminService_TriggerSchedule_FullMethodName: {
+		func(request any) bool { r, ok := request.(*adminv1.TriggerScheduleRequest); return ok && r.GetOrderId() != "" },
+		"only with the id of the order: there is one order of an id",
+	},
 	adminv1.AdminService_Status_FullMethodName:         {always, "it reads"},
 	adminv1.AdminService_ShowCluster_FullMethodName:    {always, "it reads"},
 	adminv1.AdminService_BackupJournal_FullMethodName:  {never, "the folder is not empty any more"},

@@ -54,6 +54,10 @@ func TestHarmfulRepetitions(t *testing.T) {
 		"dry run of it":               {adminv1.AdminService_Operate_FullMethodName, &adminv1.OperateRequest{Id: "a", DryRun: true}, true},
 		"release of a key":            {adminv1.AdminService_ReleaseKey_FullMethodName, &adminv1.ReleaseKeyRequest{OrderKey: "k"}, false},
 		"release of a key by order a": {adminv1.AdminService_ReleaseKey_FullMethodName, &adminv1.ReleaseKeyRequest{OrderKey: "k", Id: "a"}, true},
+		"trigger of a schedule":       {adminv1.AdminService_TriggerSchedule_FullMethodName, &adminv1.TriggerScheduleRequest{}, false},
+		"trigger with an id": {
+			adminv1.AdminService_TriggerSchedule_FullMethodName, &adminv1.TriggerScheduleRequest{OrderId: "a"}, true,
+		},
 		"submission":                  {orderv1.OrderService_Submit_FullMethodName, &orderv1.SubmitRequest{}, true},
 	} {
 		if got := repetitions[c.method].harmless(c.request); got != c.want {

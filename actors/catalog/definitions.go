@@ -103,6 +103,8 @@ type Catalog struct {
 	routes map[string]map[string][]*journalv1.Route
 	// namespaces are those that have had definitions.
 	namespaces map[string]struct{}
+	// scheduled are the namespaces and names of which some version has a schedule.
+	scheduled map[messages.DefinitionRef]struct{}
 }
 
 // New makes a catalogue that knows nothing yet, and reads documents from somewhere.
@@ -115,6 +117,7 @@ func New(documents Documents, c Config) *Catalog {
 		loads: loads{waiting: map[*deployed][]func(*workflow.Definition, error){}}, compilers: make(chan struct{}, mostLoads),
 		byRef: map[messages.DefinitionRef]*deployed{}, latest: map[messages.DefinitionRef]messages.DefinitionRef{},
 		routes: map[string]map[string][]*journalv1.Route{}, namespaces: map[string]struct{}{},
+		scheduled: map[messages.DefinitionRef]struct{}{},
 	}
 }
 
@@ -152,6 +155,9 @@ func (c *Catalog) Add(row *journalv1.DefinitionRow) {
 		c.bytes += known.bytes
 	}
 	name := messages.DefinitionRef{Namespace: ref.Namespace, Name: ref.Name}
+	if row.GetScheduled() {
+		c.scheduled[name] = struct{}{}
+	}
 	old, ok := c.latest[name]
 	switch {
 	case !ok || old != ref && c.before(old, ref):
@@ -179,7 +185,7 @@ func clip(row *journalv1.DefinitionRow) *journalv1.DefinitionRow {
 	kept := &journalv1.DefinitionRow{
 		Namespace: strings.Clone(row.GetNamespace()), Name: strings.Clone(row.GetName()), Version: strings.Clone(row.GetVersion()),
 		Hash: bytes.Clone(row.GetHash()), DeployedAt: row.GetDeployedAt(), Title: messages.Clip(row.GetTitle(), clipped),
-		Retirement: proto.CloneOf(row.GetRetirement()),
+		Retirement: proto.CloneOf(row.GetRetirement()), Scheduled: row.GetScheduled(),
 	}
 	for _, r := range row.GetRoutes() {
 		kept.Routes = append(kept.Routes, proto.CloneOf(r))

@@ -62,12 +62,14 @@ type Examined struct {
 	Title      string
 	Activities []string
 	Routes     []*journalv1.Route
+	// Scheduled: orders come into being by themselves.
+	Scheduled bool
 	// Runs are the definitions that its tasks run, by task.
 	Runs map[string]messages.DefinitionRef
 }
 
 func examined(def *workflow.Definition) *Examined {
-	x := &Examined{Ref: def.Ref, Title: def.Title, Activities: def.Activities, Routes: def.Routes, Runs: map[string]messages.DefinitionRef{}}
+	x := &Examined{Ref: def.Ref, Title: def.Title, Activities: def.Activities, Routes: def.Routes, Scheduled: def.Schedule != nil, Runs: map[string]messages.DefinitionRef{}}
 	for ref, t := range def.Tasks {
 		if run, runs := t.Kind.(*workflow.Run); runs {
 			x.Runs[ref] = run.Definition

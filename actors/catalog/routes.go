@@ -45,3 +45,15 @@ func (c *Catalog) makeRoutes(namespace string) map[string][]*journalv1.Route {
 
 // mostRouted is of how many namespaces the routes are kept.
 const mostRouted = 1000
+
+// Scheduled returns what is kept in memory of the latest version of each name of which some version has a schedule, also if it has none
+// itself, or is retired.
+func (c *Catalog) Scheduled() []*journalv1.DefinitionRow {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	out := make([]*journalv1.DefinitionRow, 0, len(c.scheduled))
+	for name := range c.scheduled {
+		out = append(out, c.byRef[c.latest[name]].row.Load())
+	}
+	return out
+}

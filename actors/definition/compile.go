@@ -102,6 +102,8 @@ type compiler struct {
 	loose bool
 	// undoRetry is the policy by which compensations are tried again that have none of their own.
 	undoRetry *workflow.Retry
+	// scheduling is what the metadata says of the schedule; nil: nothing.
+	scheduling *node
 	// tasks counts the tasks made so far.
 	tasks int
 	// schemas and templates are those compiled so far: the calls of a function share them.
@@ -118,7 +120,6 @@ func (c *compiler) document(root *node) {
 	if !o.ok {
 		return
 	}
-	o.unsupported("schedule", "the scheduling of workflows")
 	c.use(o.get("use"))
 	if n := o.required("document"); n != nil {
 		c.header(n)
@@ -126,6 +127,7 @@ func (c *compiler) document(root *node) {
 	c.evaluate(o.get("evaluate"))
 	c.def.Input = c.input(o.get("input"), placeWorkflowInput, nil)
 	c.def.Output = c.output(o.get("output"), placeWorkflowOutput, nil)
+	c.schedule(o.get("schedule"), c.scheduling)
 	c.def.Timeout = c.timeout(o.get("timeout"), placeWorkflowTimeout, nil)
 	if n := o.required("do"); n != nil {
 		c.def.Do = c.taskList(n, scope{ref: "/do"})
@@ -193,10 +195,11 @@ func (c *compiler) metadata(n *node) {
 	if !o.ok {
 		return
 	}
-	o = c.object(o.get("holdfast"), "the property \"metadata.holdfast\"", "onFault", "compensateRetry")
+	o = c.object(o.get("holdfast"), "the property \"metadata.holdfast\"", "onFault", "compensateRetry", "schedule")
 	if !o.ok {
 		return
 	}
+	c.scheduling = o.get("schedule")
 	if v := o.get("compensateRetry"); v != nil {
 		c.undoRetry = c.compensateRetry(v)
 	}

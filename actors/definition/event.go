@@ -131,7 +131,7 @@ func (c *compiler) consumption(n *node, s scope, ends bool) (to workflow.Consump
 		of, _, _ := c.consumption(v, s, false)
 		events = &of
 	default:
-		until = c.condition(v, "until", placeTask, s.vars)
+		until = c.condition(v, "until", s.place(), s.vars)
 	}
 	return to, until, events
 }
@@ -188,7 +188,7 @@ func (c *compiler) correlation(name string, n *node, s scope) workflow.Correlati
 		}
 	}
 	if v := o.get("expect"); v != nil {
-		out.Expect = c.template(v, placeTask, s.vars)
+		out.Expect = c.template(v, s.place(), s.vars)
 	}
 	return out
 }
@@ -222,15 +222,11 @@ func (c *compiler) eachEvent(n *node, listen *workflow.Listen, t *workflow.Task,
 	listen.Each = l
 }
 
-// routes are those of all events that the tasks listen for.
+// routes are those of all events that the tasks and the schedule listen for.
 func (c *compiler) routes() []*journalv1.Route {
 	known := map[string]*journalv1.Route{}
-	for _, t := range c.def.Tasks {
-		listen, is := t.Kind.(*workflow.Listen)
-		if !is {
-			continue
-		}
-		for _, f := range listen.Filters() {
+	for _, ref := range append(slices.Collect(maps.Keys(c.def.Tasks)), workflow.ScheduleRef) {
+		for _, f := range c.def.FiltersOf(ref) {
 			r := f.Route()
 			known[messages.RouteKey(r)] = r
 		}

@@ -69,6 +69,16 @@ type scope struct {
 	extends *workflow.Task
 	// check is set when a function is checked by itself: its tasks are no part of the definition.
 	check bool
+	// schedule is set in the schedule, where there is no order yet.
+	schedule bool
+}
+
+// place is that of expressions which are no part of something that has a place of its own.
+func (s scope) place() place {
+	if s.schedule {
+		return placeSchedule
+	}
+	return placeTask
 }
 
 // below returns the scope of a list that belongs to a task.

@@ -4,18 +4,10 @@
 // Which slots an event goes to follows from the routes of the deployed definitions of its namespace: by each, from its type and the values
 // that the expressions of the route yield of it. What no definition listens for goes nowhere.
 //
-// A slot is a virtual actor of the partition that its id belongs to, as an order is, and tells that the same:
+// A slot is an instance of a kind of its own: see package instance. It offers an event only when that is durable. An offer is an ask; one that
+// fails is repeated after a while, and answered as before by who has heard it.
 //
-//	          first message                   events committed
-//	(away) ─────────────────► loading ──► idle ◄──────────────► committing
-//	   ▲                                    │    messages come       │ conflict, fence, unknown outcome:
-//	   └─────── released by its partition ──┘                        └─► state dropped, loaded again
-//
-// It decides, commits, and only then offers and answers. An offer is an ask; one that fails is repeated after a while, and answered as
-// before by who has heard it.
-//
-// How it fails: as an order does. A slot that panics again and again refuses everything, and its log says why. A definition that can't be
-// compiled any more has filters that match nothing.
+// How it fails: a definition that can't be compiled any more has filters that match nothing.
 //
 // What it is not: it decides nothing about events and listeners, which is the machine's affair; and it brings none in from outside.
 package event

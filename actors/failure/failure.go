@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/actors/runtime"
+	"github.com/holdfast-run/holdfast/actors/schedule"
 	"github.com/holdfast-run/holdfast/actors/slot"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
@@ -41,6 +42,9 @@ var reasons = []struct { //nolint:gochecknoglobals // a table
 	{workflow.ErrUnfit, nodev1.Reason_REASON_OUTPUT_UNFIT},
 	{workflow.ErrBehind, nodev1.Reason_REASON_BUSY},
 	{slot.ErrFull, nodev1.Reason_REASON_SLOT_FULL},
+	{schedule.ErrUnknown, nodev1.Reason_REASON_NO_SUCH_SCHEDULE},
+	{schedule.ErrUnfit, nodev1.Reason_REASON_INPUT_UNFIT},
+	{schedule.ErrBehind, nodev1.Reason_REASON_BUSY},
 	{workflow.ErrNotAccepted, nodev1.Reason_REASON_NO_SUCH_ORDER},
 	{catalog.ErrUnknown, nodev1.Reason_REASON_NO_SUCH_DEFINITION},
 	{catalog.ErrUncompilable, nodev1.Reason_REASON_DEFINITION_UNCOMPILABLE},

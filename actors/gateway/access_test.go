@@ -118,6 +118,10 @@ var whoMay = map[string]may{
 	"holdfast.admin.v1.AdminService/OperateAll":     {"operator", "in"},
 	"holdfast.admin.v1.AdminService/ListActivities": {readers, "any"},
 	"holdfast.admin.v1.AdminService/LimitActivity":  {"operator", "all"},
+	"holdfast.admin.v1.AdminService/ListSchedules":   {readers, "in"},
+	"holdfast.admin.v1.AdminService/PauseSchedule":   {"operator", "in"},
+	"holdfast.admin.v1.AdminService/ResumeSchedule":  {"operator", "in"},
+	"holdfast.admin.v1.AdminService/TriggerSchedule": {"operator", "in"},
 	"holdfast.admin.v1.AdminService/Status":         {readers, "any"},
 	"holdfast.admin.v1.AdminService/ShowCluster":    {readers, "all"},
 	"holdfast.admin.v1.AdminService/BackupJournal":  {nobody, "all"},
@@ -168,6 +172,8 @@ func requestIn(namespace, method string) proto.Message {
 	switch method {
 	case "holdfast.definition.v1.DefinitionService/Get":
 		return &definitionv1.GetRequest{Definition: definition}
+	case "holdfast.admin.v1.AdminService/ListSchedules":
+		return &adminv1.ListSchedulesRequest{Namespace: namespace}
 	case "holdfast.definition.v1.DefinitionService/List":
 		return &definitionv1.ListRequest{Namespace: namespace}
 	}
@@ -185,6 +191,9 @@ func requestIn(namespace, method string) proto.Message {
 		})},
 		"ShowKey": &adminv1.ShowKeyRequest{OrderKey: "key-" + namespace}, "ReleaseKey": &adminv1.ReleaseKeyRequest{OrderKey: "key-" + namespace},
 		"ListFallout": &adminv1.ListFalloutRequest{Selection: selection}, "ShowFallout": &adminv1.ShowFalloutRequest{Id: id},
+		"PauseSchedule":   &adminv1.PauseScheduleRequest{Definition: namespace + "/w"},
+		"ResumeSchedule":  &adminv1.ResumeScheduleRequest{Definition: namespace + "/w"},
+		"TriggerSchedule": &adminv1.TriggerScheduleRequest{Definition: namespace + "/w"},
 		"Operate":    &adminv1.OperateRequest{Id: id, Action: action, DryRun: true},
 		"OperateAll": &adminv1.OperateAllRequest{Selection: selection, Action: action, DryRun: true},
 	}[name]

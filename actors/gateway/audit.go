@@ -61,6 +61,9 @@ var audited = map[string]func(request any) bool{ //nolint:gochecknoglobals // a 
 		return ok && !r.GetDryRun()
 	},
 	adminv1.AdminService_LimitActivity_FullMethodName: always,
+	adminv1.AdminService_PauseSchedule_FullMethodName: always,
+	adminv1.AdminService_ResumeSchedule_FullMethodName: always,
+	adminv1.AdminService_TriggerSchedule_FullMethodName: always,
 	adminv1.AdminService_BackupJournal_FullMethodName: always,
 	adminv1.AdminService_DrainNode_FullMethodName:     always,
 	adminv1.AdminService_Rebalance_FullMethodName:     always,

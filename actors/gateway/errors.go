@@ -56,6 +56,8 @@ var reasons = map[nodev1.Reason]told{ //nolint:gochecknoglobals // a table
 	nodev1.Reason_REASON_NO_SUCH_DEFINITION:      {codes.NotFound, 0},
 	nodev1.Reason_REASON_DEFINITION_UNCOMPILABLE: {codes.FailedPrecondition, 0},
 	nodev1.Reason_REASON_DEFINITION_RETIRED:      {codes.FailedPrecondition, 0},
+	nodev1.Reason_REASON_NO_SUCH_SCHEDULE:        {codes.NotFound, 0},
+	nodev1.Reason_REASON_INPUT_UNFIT:             {codes.InvalidArgument, 0},
 	nodev1.Reason_REASON_STORE_FULL:              {codes.ResourceExhausted, 10 * time.Second},
 	nodev1.Reason_REASON_SLOT_FULL:               {codes.ResourceExhausted, 10 * time.Second},
 	nodev1.Reason_REASON_BUSY:                    {codes.ResourceExhausted, time.Second},

@@ -90,7 +90,8 @@ func (i *instance) commit(before messages.Version, p *pending) {
 	if before == 0 {
 		i.handle = messages.NewHandle(by.Partition, i.state.AcceptedAt())
 		c.ID, c.ContentHash = i.id, i.state.Accepted().GetContentHash()
-		c.Child = i.state.Accepted().GetParent() != nil
+		parent := messages.OrderID(i.state.Accepted().GetParent().GetOrderId())
+		c.Child = parent != "" && parent.Kind() == messages.KindOrder // what a schedule submits is new
 	}
 	c.Handle = i.handle
 	i.changed(p)

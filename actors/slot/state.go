@@ -159,8 +159,8 @@ func (s *State) Version() messages.Version { return s.version }
 // ID returns the id of the slot.
 func (s *State) ID() messages.OrderID { return messages.OrderID(s.opened.GetId()) }
 
-// Opened says what the slot is; nil before anything has happened to it.
-func (s *State) Opened() *journalv1.SlotOpened { return s.opened }
+// Exists tells whether anything has happened to the slot.
+func (s *State) Exists() bool { return s.opened != nil }
 
 // Wanting returns the filters that the slot needs, and was not given.
 func (s *State) Wanting() []FilterRef {

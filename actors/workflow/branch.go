@@ -311,14 +311,14 @@ func (s *State) afterBranch(f *frame) {
 		}
 	}
 	if b.live == 0 && b.begun == b.total && !b.over(f) && !b.chained {
-		b.output = joined(b.results)
+		b.output = Joined(b.results)
 	}
 }
 
-// joined makes an array of what the branches have left.
-func joined(results []*Value) *Value {
+// Joined makes an array of values.
+func Joined(values []*Value) *Value {
 	raw := []byte{'['}
-	for i, v := range results {
+	for i, v := range values {
 		if i > 0 {
 			raw = append(raw, ',')
 		}

@@ -21,11 +21,13 @@ type Definition struct {
 	// Timeout bounds the running of the whole order; nil: no bound.
 	Timeout Duration
 	Do      *List
+	// Schedule says when orders come into being by themselves; nil: never.
+	Schedule *Schedule
 	// Tasks holds every task by its reference.
 	Tasks map[string]*Task
 	// Activities are the activities called, sorted, without repetition.
 	Activities []string
-	// Routes are those of the events that tasks listen for, without repetition.
+	// Routes are those of the events that tasks and the schedule listen for, without repetition.
 	Routes []*journalv1.Route
 }
 

@@ -165,6 +165,44 @@ func correlationText(v *Value) (string, bool) {
 	return string(text), err == nil
 }
 
+// Correlate returns the values of an event by which others correlate with it, by the names of the correlations. It is false if the event
+// lacks one, or has another one than those given. What the filter expects does not count: the slot has no other events.
+func (f *EventFilter) Correlate(e *Event, given map[string]string) (map[string]string, bool) {
+	var out map[string]string
+	for _, c := range f.Correlations {
+		if c.Expect != nil {
+			continue
+		}
+		value, is := c.of(e)
+		if first, others := given[c.Name]; !is || others && value != first {
+			return nil, false
+		}
+		if out == nil {
+			out = map[string]string{}
+		}
+		out[c.Name] = value
+	}
+	return out, true
+}
+
+// Slot returns the correlation slot in which the filter listens in a namespace, by what it expects.
+func (f *EventFilter) Slot(namespace string, in *Value, args *Args) (*journalv1.SlotOpened, error) {
+	fixed := f.fixed()
+	values := make([]string, len(fixed))
+	for i, c := range fixed {
+		v, err := c.Expect.Eval(in, args)
+		if err != nil {
+			return nil, err
+		}
+		var is bool
+		if values[i], is = correlationText(v); !is {
+			//nolint:err113 // for people
+			return nil, fmt.Errorf("the correlation %q expects null, and nothing is alike to that", c.Name)
+		}
+	}
+	return slot(namespace, f.Route(), values), nil
+}
+
 // fixed returns the correlations of a filter whose values are known when an order begins to listen.
 func (f *EventFilter) fixed() []Correlation {
 	var out []Correlation

@@ -51,12 +51,12 @@ func (k *Listen) Filters() []*EventFilter {
 	return slices.Concat(k.To.Filters, k.UntilEvents.Filters)
 }
 
-// ends tells whether a filter is of those whose events end the listening.
-func (k *Listen) ends(filter uint32) bool { return int(filter) >= len(k.To.Filters) }
+// Ends tells whether a filter is of those whose events end the listening.
+func (k *Listen) Ends(filter uint32) bool { return int(filter) >= len(k.To.Filters) }
 
 // many tells whether a filter goes on to listen when it has consumed an event.
 func (k *Listen) many(filter uint32) bool {
-	return !k.ends(filter) && !k.To.All && (k.Until != nil || k.UntilEvents != nil)
+	return !k.Ends(filter) && !k.To.All && (k.Until != nil || k.UntilEvents != nil)
 }
 
 // listening is how far a task is that listens.
@@ -143,20 +143,7 @@ func (k *Listen) listen(m *machine, f *frame) {
 
 // slotOf returns the correlation slot in which a filter of a task listens.
 func (m *machine) slotOf(f *frame, filter *EventFilter) (*journalv1.SlotOpened, error) {
-	fixed := filter.fixed()
-	values := make([]string, len(fixed))
-	for i, c := range fixed {
-		v, err := c.Expect.Eval(f.input, m.argsOf(f))
-		if err != nil {
-			return nil, err
-		}
-		var is bool
-		if values[i], is = correlationText(v); !is {
-			//nolint:err113 // for people
-			return nil, fmt.Errorf("the correlation %q expects null, and nothing is alike to that", c.Name)
-		}
-	}
-	return slot(m.s.def.Ref.Namespace, filter.Route(), values), nil
+	return filter.Slot(m.s.def.Ref.Namespace, f.input, m.argsOf(f))
 }
 
 func (k *Listen) leaves(f *frame) *Value {
@@ -164,9 +151,9 @@ func (k *Listen) leaves(f *frame) *Value {
 	case f.listening() == nil:
 		return f.input
 	case f.branches != nil:
-		return joined(f.branches.results)
+		return Joined(f.branches.results)
 	}
-	return joined(f.listening().consumed)
+	return Joined(f.listening().consumed)
 }
 
 // again: what was consumed is kept, and the task goes on to listen, but for one that could not begin to.
@@ -210,8 +197,8 @@ func (m *machine) offered(c Offered) error {
 		return nil
 	}
 	e := &journalv1.EventConsumed{Frame: f.id, Listener: c.Listener, Sequence: c.Sequence, Event: c.Event}
-	if k.Until != nil && !k.ends(x.GetFilter()) {
-		so, err := k.Until.Bool(joined(append(slices.Clone(l.consumed), k.read(event))), m.argsOf(f))
+	if k.Until != nil && !k.Ends(x.GetFilter()) {
+		so, err := k.Until.Bool(Joined(append(slices.Clone(l.consumed), k.read(event))), m.argsOf(f))
 		if err != nil {
 			m.emit(&journalv1.Event_EventConsumed{EventConsumed: e})
 			m.fault(f, expressionProblem(f.task, err))
@@ -246,16 +233,8 @@ func (k *Listen) read(e *Event) *Value {
 
 // correlates tells whether an event has the values that those before it had.
 func (k *Listen) correlates(l *listening, filter uint32, e *Event) bool {
-	for _, c := range k.Filters()[filter].Correlations {
-		if c.Expect != nil {
-			continue // the slot has no others
-		}
-		value, is := c.of(e)
-		if first, others := l.correlated[c.Name]; !is || others && value != first {
-			return false
-		}
-	}
-	return true
+	_, fits := k.Filters()[filter].Correlate(e, l.correlated)
+	return fits
 }
 
 // Verdict is what a listener has done with an event that it was offered.
@@ -326,15 +305,12 @@ func (s *State) eventConsumed(e *journalv1.EventConsumed) {
 	s.heard[e.GetListener()] = e.GetSequence()
 	l.seen[event.Key()], l.satisfied[filter] = true, true
 	l.bytes += len(e.GetEvent())
-	for _, c := range k.Filters()[filter].Correlations {
-		if value, is := c.of(event); is && c.Expect == nil {
-			l.correlated[c.Name] = value
-		}
-	}
+	values, _ := k.Filters()[filter].Correlate(event, nil)
+	maps.Copy(l.correlated, values)
 	if !k.many(filter) {
 		l.ears = slices.DeleteFunc(l.ears, func(y *ear) bool { return y == x })
 	}
-	if !k.ends(filter) {
+	if !k.Ends(filter) {
 		l.consumed = append(l.consumed, k.read(event))
 		if b := f.branches; b != nil {
 			b.total++
@@ -342,17 +318,18 @@ func (s *State) eventConsumed(e *journalv1.EventConsumed) {
 			b.bytes += len(e.GetEvent())
 		}
 	}
-	if l.over = l.over || e.GetLast() || k.fulfilled(l, filter); l.over {
+	if l.over = l.over || e.GetLast() || k.Fulfilled(l.satisfied, filter); l.over {
 		s.deafen(f)
 	}
 	s.afterEvent(f)
 }
 
-// fulfilled tells whether what was consumed, last by a filter, is all that the task listens for.
-func (k *Listen) fulfilled(l *listening, filter uint32) bool {
+// Fulfilled tells whether what was consumed is all that is listened for, last by a filter. Satisfied are the filters that have consumed an
+// event.
+func (k *Listen) Fulfilled(satisfied map[uint32]bool, filter uint32) bool {
 	c, from := k.To, 0
 	switch {
-	case k.ends(filter):
+	case k.Ends(filter):
 		c, from = *k.UntilEvents, len(k.To.Filters)
 	case k.Until != nil, k.UntilEvents != nil:
 		return false
@@ -361,7 +338,7 @@ func (k *Listen) fulfilled(l *listening, filter uint32) bool {
 		return true
 	}
 	for i := range c.Filters {
-		if !l.satisfied[uint32(from+i)] {
+		if !satisfied[uint32(from+i)] {
 			return false
 		}
 	}

@@ -10,7 +10,9 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors/audit"
 	"github.com/holdfast-run/holdfast/actors/definition"
-	"github.com/holdfast-run/holdfast/actors/event"
+	"github.com/holdfast-run/holdfast/actors/instance"
+	"github.com/holdfast-run/holdfast/actors/schedule"
+	"github.com/holdfast-run/holdfast/actors/slot"
 	"github.com/holdfast-run/holdfast/actors/order"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/persistence"
@@ -77,7 +79,9 @@ func wholeCheck(dir string) pebble.Check {
 			case messages.KindOrder:
 				return refold.Check(o.Row, o.Open, o.Records)
 			case messages.KindSlot:
-				return event.Check(o.Row, o.Open, o.Records)
+				return instance.Check(slot.New(slot.Limits{}), o.Row, o.Open, o.Records)
+			case messages.KindSchedule:
+				return instance.Check(schedule.New(schedule.Limits{}), o.Row, o.Open, o.Records)
 			}
 			return nil // a later version knows it
 		},

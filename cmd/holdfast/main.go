@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // schedules name time zones, also where the system has none
 
 	"github.com/google/uuid"
 	"golang.org/x/term"

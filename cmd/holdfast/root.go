@@ -90,7 +90,7 @@ func newRoot(a *app) *cobra.Command {
 	root.AddCommand(
 		newOrder(a),
 		newDefinition(a),
-		newEvent(a),
+		newEvent(a), newSchedule(a),
 		newKey(a),
 		newFallout(a), newStatus(a), newCluster(a), newAudit(a),
 		newDev(a),

@@ -25,6 +25,657 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type ListSchedulesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: of all.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// The most to return, 1 to 1000; 0: 100.
+	Limit         int32  `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSchedulesRequest) Reset() {
+	*x = ListSchedulesRequest{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSchedulesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSchedulesRequest) ProtoMessage() {}
+
+func (x *ListSchedulesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSchedulesRequest.ProtoReflect.Descriptor instead.
+func (*ListSchedulesRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ListSchedulesRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ListSchedulesRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListSchedulesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListSchedulesResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Schedules []*Schedule            `protobuf:"bytes,1,rep,name=schedules,proto3" json:"schedules,omitempty"`
+	// Empty when there are no more.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSchedulesResponse) Reset() {
+	*x = ListSchedulesResponse{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSchedulesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSchedulesResponse) ProtoMessage() {}
+
+func (x *ListSchedulesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSchedulesResponse.ProtoReflect.Descriptor instead.
+func (*ListSchedulesResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ListSchedulesResponse) GetSchedules() []*Schedule {
+	if x != nil {
+		return x.Schedules
+	}
+	return nil
+}
+
+func (x *ListSchedulesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Schedule is when orders of the latest version of a definition come into being by themselves.
+type Schedule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// namespace/name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// namespace/name:version of the one whose orders do; empty if none does (any more, or yet).
+	Definition string `protobuf:"bytes,2,opt,name=definition,proto3" json:"definition,omitempty"`
+	// For people, such as "cron 30 4 * * * Europe/Berlin".
+	Rule string `protobuf:"bytes,3,opt,name=rule,proto3" json:"rule,omitempty"`
+	// When the next one is due; absent if that is not known.
+	Next *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=next,proto3" json:"next,omitempty"`
+	// Absent unless it is paused: since when, by whom and why.
+	PausedAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=paused_at,json=pausedAt,proto3" json:"paused_at,omitempty"`
+	PausedBy     string                 `protobuf:"bytes,6,opt,name=paused_by,json=pausedBy,proto3" json:"paused_by,omitempty"`
+	PausedReason string                 `protobuf:"bytes,7,opt,name=paused_reason,json=pausedReason,proto3" json:"paused_reason,omitempty"`
+	// The last order, when it was decided, and for which due time; absent if there was none, or it was for none.
+	LastId  string                 `protobuf:"bytes,8,opt,name=last_id,json=lastId,proto3" json:"last_id,omitempty"`
+	LastAt  *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=last_at,json=lastAt,proto3" json:"last_at,omitempty"`
+	LastDue *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=last_due,json=lastDue,proto3" json:"last_due,omitempty"`
+	// Why it was refused; absent if it was not.
+	LastError *problemv1.Problem `protobuf:"bytes,11,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	// How many orders are to be submitted, or must end before the next one, and how many events are collected for others.
+	UnderWay  int64 `protobuf:"varint,12,opt,name=under_way,json=underWay,proto3" json:"under_way,omitempty"`
+	Collected int64 `protobuf:"varint,13,opt,name=collected,proto3" json:"collected,omitempty"`
+	// What was passed over last, and why; absent if nothing was.
+	SkippedFrom *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=skipped_from,json=skippedFrom,proto3" json:"skipped_from,omitempty"`
+	SkippedTo   *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=skipped_to,json=skippedTo,proto3" json:"skipped_to,omitempty"`
+	// MISSED, OVERLAP or UNFIT.
+	SkippedWhy    string `protobuf:"bytes,16,opt,name=skipped_why,json=skippedWhy,proto3" json:"skipped_why,omitempty"`
+	SkippedDetail string `protobuf:"bytes,17,opt,name=skipped_detail,json=skippedDetail,proto3" json:"skipped_detail,omitempty"`
+	// Why nothing of this is known now; empty if it is.
+	Unknown       string `protobuf:"bytes,18,opt,name=unknown,proto3" json:"unknown,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Schedule) Reset() {
+	*x = Schedule{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Schedule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Schedule) ProtoMessage() {}
+
+func (x *Schedule) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Schedule.ProtoReflect.Descriptor instead.
+func (*Schedule) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Schedule) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Schedule) GetDefinition() string {
+	if x != nil {
+		return x.Definition
+	}
+	return ""
+}
+
+func (x *Schedule) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *Schedule) GetNext() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Next
+	}
+	return nil
+}
+
+func (x *Schedule) GetPausedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PausedAt
+	}
+	return nil
+}
+
+func (x *Schedule) GetPausedBy() string {
+	if x != nil {
+		return x.PausedBy
+	}
+	return ""
+}
+
+func (x *Schedule) GetPausedReason() string {
+	if x != nil {
+		return x.PausedReason
+	}
+	return ""
+}
+
+func (x *Schedule) GetLastId() string {
+	if x != nil {
+		return x.LastId
+	}
+	return ""
+}
+
+func (x *Schedule) GetLastAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastAt
+	}
+	return nil
+}
+
+func (x *Schedule) GetLastDue() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastDue
+	}
+	return nil
+}
+
+func (x *Schedule) GetLastError() *problemv1.Problem {
+	if x != nil {
+		return x.LastError
+	}
+	return nil
+}
+
+func (x *Schedule) GetUnderWay() int64 {
+	if x != nil {
+		return x.UnderWay
+	}
+	return 0
+}
+
+func (x *Schedule) GetCollected() int64 {
+	if x != nil {
+		return x.Collected
+	}
+	return 0
+}
+
+func (x *Schedule) GetSkippedFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SkippedFrom
+	}
+	return nil
+}
+
+func (x *Schedule) GetSkippedTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SkippedTo
+	}
+	return nil
+}
+
+func (x *Schedule) GetSkippedWhy() string {
+	if x != nil {
+		return x.SkippedWhy
+	}
+	return ""
+}
+
+func (x *Schedule) GetSkippedDetail() string {
+	if x != nil {
+		return x.SkippedDetail
+	}
+	return ""
+}
+
+func (x *Schedule) GetUnknown() string {
+	if x != nil {
+		return x.Unknown
+	}
+	return ""
+}
+
+type PauseScheduleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// namespace/name.
+	Definition string `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
+	// Who pauses it, and why. At most 1024 bytes each.
+	By            string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseScheduleRequest) Reset() {
+	*x = PauseScheduleRequest{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseScheduleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseScheduleRequest) ProtoMessage() {}
+
+func (x *PauseScheduleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseScheduleRequest.ProtoReflect.Descriptor instead.
+func (*PauseScheduleRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *PauseScheduleRequest) GetDefinition() string {
+	if x != nil {
+		return x.Definition
+	}
+	return ""
+}
+
+func (x *PauseScheduleRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *PauseScheduleRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type PauseScheduleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Schedule      *Schedule              `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseScheduleResponse) Reset() {
+	*x = PauseScheduleResponse{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseScheduleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseScheduleResponse) ProtoMessage() {}
+
+func (x *PauseScheduleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseScheduleResponse.ProtoReflect.Descriptor instead.
+func (*PauseScheduleResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *PauseScheduleResponse) GetSchedule() *Schedule {
+	if x != nil {
+		return x.Schedule
+	}
+	return nil
+}
+
+type ResumeScheduleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// namespace/name.
+	Definition string `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
+	// Who resumes it, and why. At most 1024 bytes each.
+	By            string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeScheduleRequest) Reset() {
+	*x = ResumeScheduleRequest{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeScheduleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeScheduleRequest) ProtoMessage() {}
+
+func (x *ResumeScheduleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeScheduleRequest.ProtoReflect.Descriptor instead.
+func (*ResumeScheduleRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ResumeScheduleRequest) GetDefinition() string {
+	if x != nil {
+		return x.Definition
+	}
+	return ""
+}
+
+func (x *ResumeScheduleRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *ResumeScheduleRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ResumeScheduleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Schedule      *Schedule              `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeScheduleResponse) Reset() {
+	*x = ResumeScheduleResponse{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeScheduleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeScheduleResponse) ProtoMessage() {}
+
+func (x *ResumeScheduleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeScheduleResponse.ProtoReflect.Descriptor instead.
+func (*ResumeScheduleResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ResumeScheduleResponse) GetSchedule() *Schedule {
+	if x != nil {
+		return x.Schedule
+	}
+	return nil
+}
+
+type TriggerScheduleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// namespace/name.
+	Definition string `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
+	// The id of the order. Empty: the node makes one, and to trigger again after an error makes another order.
+	OrderId string `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// JSON. Empty: what orders get that come into being by themselves: {}, or [] if they do on events.
+	Input []byte `protobuf:"bytes,3,opt,name=input,proto3" json:"input,omitempty"`
+	// Who triggers it, and why. At most 1024 bytes each.
+	By            string `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TriggerScheduleRequest) Reset() {
+	*x = TriggerScheduleRequest{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TriggerScheduleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TriggerScheduleRequest) ProtoMessage() {}
+
+func (x *TriggerScheduleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TriggerScheduleRequest.ProtoReflect.Descriptor instead.
+func (*TriggerScheduleRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *TriggerScheduleRequest) GetDefinition() string {
+	if x != nil {
+		return x.Definition
+	}
+	return ""
+}
+
+func (x *TriggerScheduleRequest) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *TriggerScheduleRequest) GetInput() []byte {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *TriggerScheduleRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *TriggerScheduleRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type TriggerScheduleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	Schedule      *Schedule              `protobuf:"bytes,2,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TriggerScheduleResponse) Reset() {
+	*x = TriggerScheduleResponse{}
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TriggerScheduleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TriggerScheduleResponse) ProtoMessage() {}
+
+func (x *TriggerScheduleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TriggerScheduleResponse.ProtoReflect.Descriptor instead.
+func (*TriggerScheduleResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *TriggerScheduleResponse) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *TriggerScheduleResponse) GetSchedule() *Schedule {
+	if x != nil {
+		return x.Schedule
+	}
+	return nil
+}
+
 type ShowKeyRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	OrderKey string                 `protobuf:"bytes,1,opt,name=order_key,json=orderKey,proto3" json:"order_key,omitempty"`
@@ -38,7 +689,7 @@ type ShowKeyRequest struct {
 
 func (x *ShowKeyRequest) Reset() {
 	*x = ShowKeyRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[0]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -50,7 +701,7 @@ func (x *ShowKeyRequest) String() string {
 func (*ShowKeyRequest) ProtoMessage() {}
 
 func (x *ShowKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[0]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -63,7 +714,7 @@ func (x *ShowKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowKeyRequest.ProtoReflect.Descriptor instead.
 func (*ShowKeyRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{0}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ShowKeyRequest) GetOrderKey() string {
@@ -102,7 +753,7 @@ type ShowKeyResponse struct {
 
 func (x *ShowKeyResponse) Reset() {
 	*x = ShowKeyResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[1]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -114,7 +765,7 @@ func (x *ShowKeyResponse) String() string {
 func (*ShowKeyResponse) ProtoMessage() {}
 
 func (x *ShowKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[1]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -127,7 +778,7 @@ func (x *ShowKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowKeyResponse.ProtoReflect.Descriptor instead.
 func (*ShowKeyResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{1}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ShowKeyResponse) GetOrders() []*KeyedOrder {
@@ -169,7 +820,7 @@ type KeyedOrder struct {
 
 func (x *KeyedOrder) Reset() {
 	*x = KeyedOrder{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[2]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -181,7 +832,7 @@ func (x *KeyedOrder) String() string {
 func (*KeyedOrder) ProtoMessage() {}
 
 func (x *KeyedOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[2]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -194,7 +845,7 @@ func (x *KeyedOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyedOrder.ProtoReflect.Descriptor instead.
 func (*KeyedOrder) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{2}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *KeyedOrder) GetPosition() int64 {
@@ -253,7 +904,7 @@ type ReleaseKeyRequest struct {
 
 func (x *ReleaseKeyRequest) Reset() {
 	*x = ReleaseKeyRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[3]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -265,7 +916,7 @@ func (x *ReleaseKeyRequest) String() string {
 func (*ReleaseKeyRequest) ProtoMessage() {}
 
 func (x *ReleaseKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[3]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -278,7 +929,7 @@ func (x *ReleaseKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseKeyRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseKeyRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ReleaseKeyRequest) GetOrderKey() string {
@@ -319,7 +970,7 @@ type ReleaseKeyResponse struct {
 
 func (x *ReleaseKeyResponse) Reset() {
 	*x = ReleaseKeyResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[4]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -331,7 +982,7 @@ func (x *ReleaseKeyResponse) String() string {
 func (*ReleaseKeyResponse) ProtoMessage() {}
 
 func (x *ReleaseKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[4]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -344,7 +995,7 @@ func (x *ReleaseKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseKeyResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseKeyResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReleaseKeyResponse) GetId() string {
@@ -380,7 +1031,7 @@ type Selection struct {
 
 func (x *Selection) Reset() {
 	*x = Selection{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[5]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -392,7 +1043,7 @@ func (x *Selection) String() string {
 func (*Selection) ProtoMessage() {}
 
 func (x *Selection) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[5]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -405,7 +1056,7 @@ func (x *Selection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Selection.ProtoReflect.Descriptor instead.
 func (*Selection) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Selection) GetIds() []string {
@@ -499,7 +1150,7 @@ type ListFalloutRequest struct {
 
 func (x *ListFalloutRequest) Reset() {
 	*x = ListFalloutRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[6]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -511,7 +1162,7 @@ func (x *ListFalloutRequest) String() string {
 func (*ListFalloutRequest) ProtoMessage() {}
 
 func (x *ListFalloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[6]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -524,7 +1175,7 @@ func (x *ListFalloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFalloutRequest.ProtoReflect.Descriptor instead.
 func (*ListFalloutRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListFalloutRequest) GetSelection() *Selection {
@@ -560,7 +1211,7 @@ type ListFalloutResponse struct {
 
 func (x *ListFalloutResponse) Reset() {
 	*x = ListFalloutResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[7]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -572,7 +1223,7 @@ func (x *ListFalloutResponse) String() string {
 func (*ListFalloutResponse) ProtoMessage() {}
 
 func (x *ListFalloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[7]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -585,7 +1236,7 @@ func (x *ListFalloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFalloutResponse.ProtoReflect.Descriptor instead.
 func (*ListFalloutResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListFalloutResponse) GetGroups() []*FalloutGroup {
@@ -624,7 +1275,7 @@ type FalloutGroup struct {
 
 func (x *FalloutGroup) Reset() {
 	*x = FalloutGroup{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[8]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -636,7 +1287,7 @@ func (x *FalloutGroup) String() string {
 func (*FalloutGroup) ProtoMessage() {}
 
 func (x *FalloutGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[8]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -649,7 +1300,7 @@ func (x *FalloutGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FalloutGroup.ProtoReflect.Descriptor instead.
 func (*FalloutGroup) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *FalloutGroup) GetDefinition() string {
@@ -724,7 +1375,7 @@ type ShowFalloutRequest struct {
 
 func (x *ShowFalloutRequest) Reset() {
 	*x = ShowFalloutRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[9]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -736,7 +1387,7 @@ func (x *ShowFalloutRequest) String() string {
 func (*ShowFalloutRequest) ProtoMessage() {}
 
 func (x *ShowFalloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[9]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -749,7 +1400,7 @@ func (x *ShowFalloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowFalloutRequest.ProtoReflect.Descriptor instead.
 func (*ShowFalloutRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ShowFalloutRequest) GetId() string {
@@ -785,7 +1436,7 @@ type ShowFalloutResponse struct {
 
 func (x *ShowFalloutResponse) Reset() {
 	*x = ShowFalloutResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[10]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -797,7 +1448,7 @@ func (x *ShowFalloutResponse) String() string {
 func (*ShowFalloutResponse) ProtoMessage() {}
 
 func (x *ShowFalloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[10]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -810,7 +1461,7 @@ func (x *ShowFalloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowFalloutResponse.ProtoReflect.Descriptor instead.
 func (*ShowFalloutResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ShowFalloutResponse) GetOrder() *orderv1.Order {
@@ -898,7 +1549,7 @@ type Compensable struct {
 
 func (x *Compensable) Reset() {
 	*x = Compensable{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[11]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -910,7 +1561,7 @@ func (x *Compensable) String() string {
 func (*Compensable) ProtoMessage() {}
 
 func (x *Compensable) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[11]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -923,7 +1574,7 @@ func (x *Compensable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Compensable.ProtoReflect.Descriptor instead.
 func (*Compensable) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Compensable) GetTask() string {
@@ -959,7 +1610,7 @@ type AttemptInDoubt struct {
 
 func (x *AttemptInDoubt) Reset() {
 	*x = AttemptInDoubt{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[12]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -971,7 +1622,7 @@ func (x *AttemptInDoubt) String() string {
 func (*AttemptInDoubt) ProtoMessage() {}
 
 func (x *AttemptInDoubt) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[12]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -984,7 +1635,7 @@ func (x *AttemptInDoubt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptInDoubt.ProtoReflect.Descriptor instead.
 func (*AttemptInDoubt) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AttemptInDoubt) GetTask() string {
@@ -1031,7 +1682,7 @@ type Action struct {
 
 func (x *Action) Reset() {
 	*x = Action{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[13]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +1694,7 @@ func (x *Action) String() string {
 func (*Action) ProtoMessage() {}
 
 func (x *Action) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[13]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,7 +1707,7 @@ func (x *Action) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action.ProtoReflect.Descriptor instead.
 func (*Action) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Action) GetBy() string {
@@ -1223,7 +1874,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[14]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1235,7 +1886,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[14]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1248,7 +1899,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Retry) GetInput() []byte {
@@ -1296,7 +1947,7 @@ type Skip struct {
 
 func (x *Skip) Reset() {
 	*x = Skip{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[15]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1308,7 +1959,7 @@ func (x *Skip) String() string {
 func (*Skip) ProtoMessage() {}
 
 func (x *Skip) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[15]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1321,7 +1972,7 @@ func (x *Skip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Skip.ProtoReflect.Descriptor instead.
 func (*Skip) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Skip) GetTask() string {
@@ -1370,7 +2021,7 @@ type Restart struct {
 
 func (x *Restart) Reset() {
 	*x = Restart{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[16]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1382,7 +2033,7 @@ func (x *Restart) String() string {
 func (*Restart) ProtoMessage() {}
 
 func (x *Restart) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[16]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1395,7 +2046,7 @@ func (x *Restart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restart.ProtoReflect.Descriptor instead.
 func (*Restart) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Restart) GetTask() string {
@@ -1445,7 +2096,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[17]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1457,7 +2108,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[17]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1470,7 +2121,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Cancel) GetCompensate() bool {
@@ -1491,7 +2142,7 @@ type Complete struct {
 
 func (x *Complete) Reset() {
 	*x = Complete{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[18]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1503,7 +2154,7 @@ func (x *Complete) String() string {
 func (*Complete) ProtoMessage() {}
 
 func (x *Complete) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[18]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1516,7 +2167,7 @@ func (x *Complete) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Complete.ProtoReflect.Descriptor instead.
 func (*Complete) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Complete) GetOutput() []byte {
@@ -1537,7 +2188,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[19]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1549,7 +2200,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[19]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1562,7 +2213,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Fault) GetError() *problemv1.Problem {
@@ -1581,7 +2232,7 @@ type Suspend struct {
 
 func (x *Suspend) Reset() {
 	*x = Suspend{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[20]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1593,7 +2244,7 @@ func (x *Suspend) String() string {
 func (*Suspend) ProtoMessage() {}
 
 func (x *Suspend) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[20]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1606,7 +2257,7 @@ func (x *Suspend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Suspend.ProtoReflect.Descriptor instead.
 func (*Suspend) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 // Resume has a suspended order go on. What came due meanwhile strikes now.
@@ -1618,7 +2269,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[21]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1630,7 +2281,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[21]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1643,7 +2294,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 type OperateRequest struct {
@@ -1658,7 +2309,7 @@ type OperateRequest struct {
 
 func (x *OperateRequest) Reset() {
 	*x = OperateRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[22]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1670,7 +2321,7 @@ func (x *OperateRequest) String() string {
 func (*OperateRequest) ProtoMessage() {}
 
 func (x *OperateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[22]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1683,7 +2334,7 @@ func (x *OperateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateRequest.ProtoReflect.Descriptor instead.
 func (*OperateRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *OperateRequest) GetId() string {
@@ -1719,7 +2370,7 @@ type OperateResponse struct {
 
 func (x *OperateResponse) Reset() {
 	*x = OperateResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[23]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1731,7 +2382,7 @@ func (x *OperateResponse) String() string {
 func (*OperateResponse) ProtoMessage() {}
 
 func (x *OperateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[23]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1744,7 +2395,7 @@ func (x *OperateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateResponse.ProtoReflect.Descriptor instead.
 func (*OperateResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *OperateResponse) GetOrder() *orderv1.Order {
@@ -1775,7 +2426,7 @@ type OperateAllRequest struct {
 
 func (x *OperateAllRequest) Reset() {
 	*x = OperateAllRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[24]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +2438,7 @@ func (x *OperateAllRequest) String() string {
 func (*OperateAllRequest) ProtoMessage() {}
 
 func (x *OperateAllRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[24]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +2451,7 @@ func (x *OperateAllRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateAllRequest.ProtoReflect.Descriptor instead.
 func (*OperateAllRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *OperateAllRequest) GetSelection() *Selection {
@@ -1842,7 +2493,7 @@ type OperateAllResponse struct {
 
 func (x *OperateAllResponse) Reset() {
 	*x = OperateAllResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[25]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1854,7 +2505,7 @@ func (x *OperateAllResponse) String() string {
 func (*OperateAllResponse) ProtoMessage() {}
 
 func (x *OperateAllResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[25]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1867,7 +2518,7 @@ func (x *OperateAllResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperateAllResponse.ProtoReflect.Descriptor instead.
 func (*OperateAllResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *OperateAllResponse) GetOutcomes() []*Outcome {
@@ -1899,7 +2550,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[26]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1911,7 +2562,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[26]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1924,7 +2575,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Outcome) GetId() string {
@@ -1967,7 +2618,7 @@ type ListActivitiesRequest struct {
 
 func (x *ListActivitiesRequest) Reset() {
 	*x = ListActivitiesRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[27]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1979,7 +2630,7 @@ func (x *ListActivitiesRequest) String() string {
 func (*ListActivitiesRequest) ProtoMessage() {}
 
 func (x *ListActivitiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[27]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1992,7 +2643,7 @@ func (x *ListActivitiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivitiesRequest.ProtoReflect.Descriptor instead.
 func (*ListActivitiesRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListActivitiesRequest) GetPageSize() int32 {
@@ -2021,7 +2672,7 @@ type ListActivitiesResponse struct {
 
 func (x *ListActivitiesResponse) Reset() {
 	*x = ListActivitiesResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[28]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2033,7 +2684,7 @@ func (x *ListActivitiesResponse) String() string {
 func (*ListActivitiesResponse) ProtoMessage() {}
 
 func (x *ListActivitiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[28]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2046,7 +2697,7 @@ func (x *ListActivitiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivitiesResponse.ProtoReflect.Descriptor instead.
 func (*ListActivitiesResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListActivitiesResponse) GetActivities() []*ActivityStatus {
@@ -2095,7 +2746,7 @@ type ActivityStatus struct {
 
 func (x *ActivityStatus) Reset() {
 	*x = ActivityStatus{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[29]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2107,7 +2758,7 @@ func (x *ActivityStatus) String() string {
 func (*ActivityStatus) ProtoMessage() {}
 
 func (x *ActivityStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[29]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2120,7 +2771,7 @@ func (x *ActivityStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivityStatus.ProtoReflect.Descriptor instead.
 func (*ActivityStatus) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ActivityStatus) GetActivity() string {
@@ -2231,7 +2882,7 @@ type ActivityLimit struct {
 
 func (x *ActivityLimit) Reset() {
 	*x = ActivityLimit{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2243,7 +2894,7 @@ func (x *ActivityLimit) String() string {
 func (*ActivityLimit) ProtoMessage() {}
 
 func (x *ActivityLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2256,7 +2907,7 @@ func (x *ActivityLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivityLimit.ProtoReflect.Descriptor instead.
 func (*ActivityLimit) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ActivityLimit) GetRatePerSecond() float64 {
@@ -2309,7 +2960,7 @@ type LimitActivityRequest struct {
 
 func (x *LimitActivityRequest) Reset() {
 	*x = LimitActivityRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2321,7 +2972,7 @@ func (x *LimitActivityRequest) String() string {
 func (*LimitActivityRequest) ProtoMessage() {}
 
 func (x *LimitActivityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2334,7 +2985,7 @@ func (x *LimitActivityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitActivityRequest.ProtoReflect.Descriptor instead.
 func (*LimitActivityRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *LimitActivityRequest) GetActivity() string {
@@ -2383,7 +3034,7 @@ type LimitActivityResponse struct {
 
 func (x *LimitActivityResponse) Reset() {
 	*x = LimitActivityResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[32]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2395,7 +3046,7 @@ func (x *LimitActivityResponse) String() string {
 func (*LimitActivityResponse) ProtoMessage() {}
 
 func (x *LimitActivityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[32]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2408,7 +3059,7 @@ func (x *LimitActivityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitActivityResponse.ProtoReflect.Descriptor instead.
 func (*LimitActivityResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *LimitActivityResponse) GetUnknown() bool {
@@ -2426,7 +3077,7 @@ type ShowClusterRequest struct {
 
 func (x *ShowClusterRequest) Reset() {
 	*x = ShowClusterRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2438,7 +3089,7 @@ func (x *ShowClusterRequest) String() string {
 func (*ShowClusterRequest) ProtoMessage() {}
 
 func (x *ShowClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2451,7 +3102,7 @@ func (x *ShowClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowClusterRequest.ProtoReflect.Descriptor instead.
 func (*ShowClusterRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 type ShowClusterResponse struct {
@@ -2472,7 +3123,7 @@ type ShowClusterResponse struct {
 
 func (x *ShowClusterResponse) Reset() {
 	*x = ShowClusterResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2484,7 +3135,7 @@ func (x *ShowClusterResponse) String() string {
 func (*ShowClusterResponse) ProtoMessage() {}
 
 func (x *ShowClusterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2497,7 +3148,7 @@ func (x *ShowClusterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowClusterResponse.ProtoReflect.Descriptor instead.
 func (*ShowClusterResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ShowClusterResponse) GetLease() string {
@@ -2565,7 +3216,7 @@ type ClusterNode struct {
 
 func (x *ClusterNode) Reset() {
 	*x = ClusterNode{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2577,7 +3228,7 @@ func (x *ClusterNode) String() string {
 func (*ClusterNode) ProtoMessage() {}
 
 func (x *ClusterNode) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2590,7 +3241,7 @@ func (x *ClusterNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterNode.ProtoReflect.Descriptor instead.
 func (*ClusterNode) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ClusterNode) GetNode() string {
@@ -2698,7 +3349,7 @@ type ClusterPartition struct {
 
 func (x *ClusterPartition) Reset() {
 	*x = ClusterPartition{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2710,7 +3361,7 @@ func (x *ClusterPartition) String() string {
 func (*ClusterPartition) ProtoMessage() {}
 
 func (x *ClusterPartition) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2723,7 +3374,7 @@ func (x *ClusterPartition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterPartition.ProtoReflect.Descriptor instead.
 func (*ClusterPartition) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ClusterPartition) GetPartition() uint32 {
@@ -2766,7 +3417,7 @@ type DrainNodeRequest struct {
 
 func (x *DrainNodeRequest) Reset() {
 	*x = DrainNodeRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2778,7 +3429,7 @@ func (x *DrainNodeRequest) String() string {
 func (*DrainNodeRequest) ProtoMessage() {}
 
 func (x *DrainNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2791,7 +3442,7 @@ func (x *DrainNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainNodeRequest.ProtoReflect.Descriptor instead.
 func (*DrainNodeRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *DrainNodeRequest) GetNode() string {
@@ -2818,7 +3469,7 @@ type DrainNodeResponse struct {
 
 func (x *DrainNodeResponse) Reset() {
 	*x = DrainNodeResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2830,7 +3481,7 @@ func (x *DrainNodeResponse) String() string {
 func (*DrainNodeResponse) ProtoMessage() {}
 
 func (x *DrainNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2843,7 +3494,7 @@ func (x *DrainNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainNodeResponse.ProtoReflect.Descriptor instead.
 func (*DrainNodeResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *DrainNodeResponse) GetNode() string {
@@ -2861,7 +3512,7 @@ type RebalanceRequest struct {
 
 func (x *RebalanceRequest) Reset() {
 	*x = RebalanceRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2873,7 +3524,7 @@ func (x *RebalanceRequest) String() string {
 func (*RebalanceRequest) ProtoMessage() {}
 
 func (x *RebalanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2886,7 +3537,7 @@ func (x *RebalanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebalanceRequest.ProtoReflect.Descriptor instead.
 func (*RebalanceRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 type RebalanceResponse struct {
@@ -2899,7 +3550,7 @@ type RebalanceResponse struct {
 
 func (x *RebalanceResponse) Reset() {
 	*x = RebalanceResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2911,7 +3562,7 @@ func (x *RebalanceResponse) String() string {
 func (*RebalanceResponse) ProtoMessage() {}
 
 func (x *RebalanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2924,7 +3575,7 @@ func (x *RebalanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebalanceResponse.ProtoReflect.Descriptor instead.
 func (*RebalanceResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RebalanceResponse) GetMisplaced() int32 {
@@ -2942,7 +3593,7 @@ type ListShardsRequest struct {
 
 func (x *ListShardsRequest) Reset() {
 	*x = ListShardsRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2954,7 +3605,7 @@ func (x *ListShardsRequest) String() string {
 func (*ListShardsRequest) ProtoMessage() {}
 
 func (x *ListShardsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2967,7 +3618,7 @@ func (x *ListShardsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShardsRequest.ProtoReflect.Descriptor instead.
 func (*ListShardsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 type ListShardsResponse struct {
@@ -2980,7 +3631,7 @@ type ListShardsResponse struct {
 
 func (x *ListShardsResponse) Reset() {
 	*x = ListShardsResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2992,7 +3643,7 @@ func (x *ListShardsResponse) String() string {
 func (*ListShardsResponse) ProtoMessage() {}
 
 func (x *ListShardsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3005,7 +3656,7 @@ func (x *ListShardsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShardsResponse.ProtoReflect.Descriptor instead.
 func (*ListShardsResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListShardsResponse) GetShards() []*JournalShard {
@@ -3045,7 +3696,7 @@ type JournalShard struct {
 
 func (x *JournalShard) Reset() {
 	*x = JournalShard{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3057,7 +3708,7 @@ func (x *JournalShard) String() string {
 func (*JournalShard) ProtoMessage() {}
 
 func (x *JournalShard) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3070,7 +3721,7 @@ func (x *JournalShard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JournalShard.ProtoReflect.Descriptor instead.
 func (*JournalShard) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *JournalShard) GetShard() uint32 {
@@ -3165,7 +3816,7 @@ type ShowLossRequest struct {
 
 func (x *ShowLossRequest) Reset() {
 	*x = ShowLossRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3177,7 +3828,7 @@ func (x *ShowLossRequest) String() string {
 func (*ShowLossRequest) ProtoMessage() {}
 
 func (x *ShowLossRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3190,7 +3841,7 @@ func (x *ShowLossRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowLossRequest.ProtoReflect.Descriptor instead.
 func (*ShowLossRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 type ShowLossResponse struct {
@@ -3203,7 +3854,7 @@ type ShowLossResponse struct {
 
 func (x *ShowLossResponse) Reset() {
 	*x = ShowLossResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3215,7 +3866,7 @@ func (x *ShowLossResponse) String() string {
 func (*ShowLossResponse) ProtoMessage() {}
 
 func (x *ShowLossResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3228,7 +3879,7 @@ func (x *ShowLossResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowLossResponse.ProtoReflect.Descriptor instead.
 func (*ShowLossResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ShowLossResponse) GetServers() []*JournalServer {
@@ -3267,7 +3918,7 @@ type JournalServer struct {
 
 func (x *JournalServer) Reset() {
 	*x = JournalServer{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3279,7 +3930,7 @@ func (x *JournalServer) String() string {
 func (*JournalServer) ProtoMessage() {}
 
 func (x *JournalServer) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3292,7 +3943,7 @@ func (x *JournalServer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JournalServer.ProtoReflect.Descriptor instead.
 func (*JournalServer) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *JournalServer) GetShard() uint32 {
@@ -3389,7 +4040,7 @@ type LostBatches struct {
 
 func (x *LostBatches) Reset() {
 	*x = LostBatches{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3401,7 +4052,7 @@ func (x *LostBatches) String() string {
 func (*LostBatches) ProtoMessage() {}
 
 func (x *LostBatches) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3414,7 +4065,7 @@ func (x *LostBatches) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LostBatches.ProtoReflect.Descriptor instead.
 func (*LostBatches) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *LostBatches) GetIncarnation() string {
@@ -3462,7 +4113,7 @@ type AcceptLossRequest struct {
 
 func (x *AcceptLossRequest) Reset() {
 	*x = AcceptLossRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3474,7 +4125,7 @@ func (x *AcceptLossRequest) String() string {
 func (*AcceptLossRequest) ProtoMessage() {}
 
 func (x *AcceptLossRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3487,7 +4138,7 @@ func (x *AcceptLossRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptLossRequest.ProtoReflect.Descriptor instead.
 func (*AcceptLossRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *AcceptLossRequest) GetConfirm() string {
@@ -3507,7 +4158,7 @@ type AcceptLossResponse struct {
 
 func (x *AcceptLossResponse) Reset() {
 	*x = AcceptLossResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3519,7 +4170,7 @@ func (x *AcceptLossResponse) String() string {
 func (*AcceptLossResponse) ProtoMessage() {}
 
 func (x *AcceptLossResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3532,7 +4183,7 @@ func (x *AcceptLossResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptLossResponse.ProtoReflect.Descriptor instead.
 func (*AcceptLossResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *AcceptLossResponse) GetGeneration() uint64 {
@@ -3554,7 +4205,7 @@ type JournalLane struct {
 
 func (x *JournalLane) Reset() {
 	*x = JournalLane{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3566,7 +4217,7 @@ func (x *JournalLane) String() string {
 func (*JournalLane) ProtoMessage() {}
 
 func (x *JournalLane) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3579,7 +4230,7 @@ func (x *JournalLane) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JournalLane.ProtoReflect.Descriptor instead.
 func (*JournalLane) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *JournalLane) GetLane() uint32 {
@@ -3611,7 +4262,7 @@ type Standby struct {
 
 func (x *Standby) Reset() {
 	*x = Standby{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3623,7 +4274,7 @@ func (x *Standby) String() string {
 func (*Standby) ProtoMessage() {}
 
 func (x *Standby) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3636,7 +4287,7 @@ func (x *Standby) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Standby.ProtoReflect.Descriptor instead.
 func (*Standby) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Standby) GetName() string {
@@ -3668,7 +4319,7 @@ type ShowLevelRequest struct {
 
 func (x *ShowLevelRequest) Reset() {
 	*x = ShowLevelRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3680,7 +4331,7 @@ func (x *ShowLevelRequest) String() string {
 func (*ShowLevelRequest) ProtoMessage() {}
 
 func (x *ShowLevelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3693,7 +4344,7 @@ func (x *ShowLevelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowLevelRequest.ProtoReflect.Descriptor instead.
 func (*ShowLevelRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 type ShowLevelResponse struct {
@@ -3708,7 +4359,7 @@ type ShowLevelResponse struct {
 
 func (x *ShowLevelResponse) Reset() {
 	*x = ShowLevelResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3720,7 +4371,7 @@ func (x *ShowLevelResponse) String() string {
 func (*ShowLevelResponse) ProtoMessage() {}
 
 func (x *ShowLevelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3733,7 +4384,7 @@ func (x *ShowLevelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowLevelResponse.ProtoReflect.Descriptor instead.
 func (*ShowLevelResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ShowLevelResponse) GetLevel() uint32 {
@@ -3762,7 +4413,7 @@ type NodeLevel struct {
 
 func (x *NodeLevel) Reset() {
 	*x = NodeLevel{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3774,7 +4425,7 @@ func (x *NodeLevel) String() string {
 func (*NodeLevel) ProtoMessage() {}
 
 func (x *NodeLevel) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3787,7 +4438,7 @@ func (x *NodeLevel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeLevel.ProtoReflect.Descriptor instead.
 func (*NodeLevel) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *NodeLevel) GetNode() string {
@@ -3820,7 +4471,7 @@ type RaiseLevelRequest struct {
 
 func (x *RaiseLevelRequest) Reset() {
 	*x = RaiseLevelRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3832,7 +4483,7 @@ func (x *RaiseLevelRequest) String() string {
 func (*RaiseLevelRequest) ProtoMessage() {}
 
 func (x *RaiseLevelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3845,7 +4496,7 @@ func (x *RaiseLevelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseLevelRequest.ProtoReflect.Descriptor instead.
 func (*RaiseLevelRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *RaiseLevelRequest) GetLevel() uint32 {
@@ -3865,7 +4516,7 @@ type RaiseLevelResponse struct {
 
 func (x *RaiseLevelResponse) Reset() {
 	*x = RaiseLevelResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3877,7 +4528,7 @@ func (x *RaiseLevelResponse) String() string {
 func (*RaiseLevelResponse) ProtoMessage() {}
 
 func (x *RaiseLevelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3890,7 +4541,7 @@ func (x *RaiseLevelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseLevelResponse.ProtoReflect.Descriptor instead.
 func (*RaiseLevelResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *RaiseLevelResponse) GetBefore() uint32 {
@@ -3908,7 +4559,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3920,7 +4571,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3933,7 +4584,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 type StatusResponse struct {
@@ -3974,7 +4625,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3986,7 +4637,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3999,7 +4650,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *StatusResponse) GetNode() string {
@@ -4145,7 +4796,7 @@ type BackupJournalRequest struct {
 
 func (x *BackupJournalRequest) Reset() {
 	*x = BackupJournalRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4157,7 +4808,7 @@ func (x *BackupJournalRequest) String() string {
 func (*BackupJournalRequest) ProtoMessage() {}
 
 func (x *BackupJournalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4170,7 +4821,7 @@ func (x *BackupJournalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupJournalRequest.ProtoReflect.Descriptor instead.
 func (*BackupJournalRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *BackupJournalRequest) GetFolder() string {
@@ -4198,7 +4849,7 @@ type BackupJournalResponse struct {
 
 func (x *BackupJournalResponse) Reset() {
 	*x = BackupJournalResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4210,7 +4861,7 @@ func (x *BackupJournalResponse) String() string {
 func (*BackupJournalResponse) ProtoMessage() {}
 
 func (x *BackupJournalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4223,7 +4874,7 @@ func (x *BackupJournalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupJournalResponse.ProtoReflect.Descriptor instead.
 func (*BackupJournalResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *BackupJournalResponse) GetId() string {
@@ -4291,7 +4942,7 @@ type ListAuditRequest struct {
 
 func (x *ListAuditRequest) Reset() {
 	*x = ListAuditRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4303,7 +4954,7 @@ func (x *ListAuditRequest) String() string {
 func (*ListAuditRequest) ProtoMessage() {}
 
 func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4316,7 +4967,7 @@ func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ListAuditRequest) GetChain() string {
@@ -4359,7 +5010,7 @@ type ListAuditResponse struct {
 
 func (x *ListAuditResponse) Reset() {
 	*x = ListAuditResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4371,7 +5022,7 @@ func (x *ListAuditResponse) String() string {
 func (*ListAuditResponse) ProtoMessage() {}
 
 func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4384,7 +5035,7 @@ func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ListAuditResponse) GetEntries() [][]byte {
@@ -4409,7 +5060,7 @@ type ShowAuditHeadRequest struct {
 
 func (x *ShowAuditHeadRequest) Reset() {
 	*x = ShowAuditHeadRequest{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4421,7 +5072,7 @@ func (x *ShowAuditHeadRequest) String() string {
 func (*ShowAuditHeadRequest) ProtoMessage() {}
 
 func (x *ShowAuditHeadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4434,7 +5085,7 @@ func (x *ShowAuditHeadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowAuditHeadRequest.ProtoReflect.Descriptor instead.
 func (*ShowAuditHeadRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 type ShowAuditHeadResponse struct {
@@ -4447,7 +5098,7 @@ type ShowAuditHeadResponse struct {
 
 func (x *ShowAuditHeadResponse) Reset() {
 	*x = ShowAuditHeadResponse{}
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4459,7 +5110,7 @@ func (x *ShowAuditHeadResponse) String() string {
 func (*ShowAuditHeadResponse) ProtoMessage() {}
 
 func (x *ShowAuditHeadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_holdfast_admin_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4472,7 +5123,7 @@ func (x *ShowAuditHeadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowAuditHeadResponse.ProtoReflect.Descriptor instead.
 func (*ShowAuditHeadResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_holdfast_admin_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ShowAuditHeadResponse) GetHead() string {
@@ -4486,7 +5137,67 @@ var File_holdfast_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1dholdfast/admin/v1/admin.proto\x12\x11holdfast.admin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dholdfast/order/v1/order.proto\x1a!holdfast/problem/v1/problem.proto\"b\n" +
+	"\x1dholdfast/admin/v1/admin.proto\x12\x11holdfast.admin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dholdfast/order/v1/order.proto\x1a!holdfast/problem/v1/problem.proto\"i\n" +
+	"\x14ListSchedulesRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"z\n" +
+	"\x15ListSchedulesResponse\x129\n" +
+	"\tschedules\x18\x01 \x03(\v2\x1b.holdfast.admin.v1.ScheduleR\tschedules\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd6\x05\n" +
+	"\bSchedule\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x02 \x01(\tR\n" +
+	"definition\x12\x12\n" +
+	"\x04rule\x18\x03 \x01(\tR\x04rule\x12.\n" +
+	"\x04next\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04next\x127\n" +
+	"\tpaused_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bpausedAt\x12\x1b\n" +
+	"\tpaused_by\x18\x06 \x01(\tR\bpausedBy\x12#\n" +
+	"\rpaused_reason\x18\a \x01(\tR\fpausedReason\x12\x17\n" +
+	"\alast_id\x18\b \x01(\tR\x06lastId\x123\n" +
+	"\alast_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x06lastAt\x125\n" +
+	"\blast_due\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\alastDue\x12;\n" +
+	"\n" +
+	"last_error\x18\v \x01(\v2\x1c.holdfast.problem.v1.ProblemR\tlastError\x12\x1b\n" +
+	"\tunder_way\x18\f \x01(\x03R\bunderWay\x12\x1c\n" +
+	"\tcollected\x18\r \x01(\x03R\tcollected\x12=\n" +
+	"\fskipped_from\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\vskippedFrom\x129\n" +
+	"\n" +
+	"skipped_to\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\tskippedTo\x12\x1f\n" +
+	"\vskipped_why\x18\x10 \x01(\tR\n" +
+	"skippedWhy\x12%\n" +
+	"\x0eskipped_detail\x18\x11 \x01(\tR\rskippedDetail\x12\x18\n" +
+	"\aunknown\x18\x12 \x01(\tR\aunknown\"^\n" +
+	"\x14PauseScheduleRequest\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\tR\n" +
+	"definition\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"P\n" +
+	"\x15PauseScheduleResponse\x127\n" +
+	"\bschedule\x18\x01 \x01(\v2\x1b.holdfast.admin.v1.ScheduleR\bschedule\"_\n" +
+	"\x15ResumeScheduleRequest\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\tR\n" +
+	"definition\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"Q\n" +
+	"\x16ResumeScheduleResponse\x127\n" +
+	"\bschedule\x18\x01 \x01(\v2\x1b.holdfast.admin.v1.ScheduleR\bschedule\"\x91\x01\n" +
+	"\x16TriggerScheduleRequest\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\tR\n" +
+	"definition\x12\x19\n" +
+	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x14\n" +
+	"\x05input\x18\x03 \x01(\fR\x05input\x12\x0e\n" +
+	"\x02by\x18\x04 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"m\n" +
+	"\x17TriggerScheduleResponse\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x127\n" +
+	"\bschedule\x18\x02 \x01(\v2\x1b.holdfast.admin.v1.ScheduleR\bschedule\"b\n" +
 	"\x0eShowKeyRequest\x12\x1b\n" +
 	"\torder_key\x18\x01 \x01(\tR\borderKey\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\x12\x1d\n" +
@@ -4842,7 +5553,7 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x16\n" +
 	"\x14ShowAuditHeadRequest\"+\n" +
 	"\x15ShowAuditHeadResponse\x12\x12\n" +
-	"\x04head\x18\x01 \x01(\tR\x04head2\xac\x0e\n" +
+	"\x04head\x18\x01 \x01(\tR\x04head2\xc5\x11\n" +
 	"\fAdminService\x12P\n" +
 	"\aShowKey\x12!.holdfast.admin.v1.ShowKeyRequest\x1a\".holdfast.admin.v1.ShowKeyResponse\x12Y\n" +
 	"\n" +
@@ -4853,7 +5564,11 @@ const file_holdfast_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"OperateAll\x12$.holdfast.admin.v1.OperateAllRequest\x1a%.holdfast.admin.v1.OperateAllResponse0\x01\x12e\n" +
 	"\x0eListActivities\x12(.holdfast.admin.v1.ListActivitiesRequest\x1a).holdfast.admin.v1.ListActivitiesResponse\x12b\n" +
-	"\rLimitActivity\x12'.holdfast.admin.v1.LimitActivityRequest\x1a(.holdfast.admin.v1.LimitActivityResponse\x12M\n" +
+	"\rLimitActivity\x12'.holdfast.admin.v1.LimitActivityRequest\x1a(.holdfast.admin.v1.LimitActivityResponse\x12b\n" +
+	"\rListSchedules\x12'.holdfast.admin.v1.ListSchedulesRequest\x1a(.holdfast.admin.v1.ListSchedulesResponse\x12b\n" +
+	"\rPauseSchedule\x12'.holdfast.admin.v1.PauseScheduleRequest\x1a(.holdfast.admin.v1.PauseScheduleResponse\x12e\n" +
+	"\x0eResumeSchedule\x12(.holdfast.admin.v1.ResumeScheduleRequest\x1a).holdfast.admin.v1.ResumeScheduleResponse\x12h\n" +
+	"\x0fTriggerSchedule\x12).holdfast.admin.v1.TriggerScheduleRequest\x1a*.holdfast.admin.v1.TriggerScheduleResponse\x12M\n" +
 	"\x06Status\x12 .holdfast.admin.v1.StatusRequest\x1a!.holdfast.admin.v1.StatusResponse\x12\\\n" +
 	"\vShowCluster\x12%.holdfast.admin.v1.ShowClusterRequest\x1a&.holdfast.admin.v1.ShowClusterResponse\x12b\n" +
 	"\rBackupJournal\x12'.holdfast.admin.v1.BackupJournalRequest\x1a(.holdfast.admin.v1.BackupJournalResponse\x12V\n" +
@@ -4882,179 +5597,207 @@ func file_holdfast_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_holdfast_admin_v1_admin_proto_rawDescData
 }
 
-var file_holdfast_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
+var file_holdfast_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
 var file_holdfast_admin_v1_admin_proto_goTypes = []any{
-	(*ShowKeyRequest)(nil),         // 0: holdfast.admin.v1.ShowKeyRequest
-	(*ShowKeyResponse)(nil),        // 1: holdfast.admin.v1.ShowKeyResponse
-	(*KeyedOrder)(nil),             // 2: holdfast.admin.v1.KeyedOrder
-	(*ReleaseKeyRequest)(nil),      // 3: holdfast.admin.v1.ReleaseKeyRequest
-	(*ReleaseKeyResponse)(nil),     // 4: holdfast.admin.v1.ReleaseKeyResponse
-	(*Selection)(nil),              // 5: holdfast.admin.v1.Selection
-	(*ListFalloutRequest)(nil),     // 6: holdfast.admin.v1.ListFalloutRequest
-	(*ListFalloutResponse)(nil),    // 7: holdfast.admin.v1.ListFalloutResponse
-	(*FalloutGroup)(nil),           // 8: holdfast.admin.v1.FalloutGroup
-	(*ShowFalloutRequest)(nil),     // 9: holdfast.admin.v1.ShowFalloutRequest
-	(*ShowFalloutResponse)(nil),    // 10: holdfast.admin.v1.ShowFalloutResponse
-	(*Compensable)(nil),            // 11: holdfast.admin.v1.Compensable
-	(*AttemptInDoubt)(nil),         // 12: holdfast.admin.v1.AttemptInDoubt
-	(*Action)(nil),                 // 13: holdfast.admin.v1.Action
-	(*Retry)(nil),                  // 14: holdfast.admin.v1.Retry
-	(*Skip)(nil),                   // 15: holdfast.admin.v1.Skip
-	(*Restart)(nil),                // 16: holdfast.admin.v1.Restart
-	(*Cancel)(nil),                 // 17: holdfast.admin.v1.Cancel
-	(*Complete)(nil),               // 18: holdfast.admin.v1.Complete
-	(*Fault)(nil),                  // 19: holdfast.admin.v1.Fault
-	(*Suspend)(nil),                // 20: holdfast.admin.v1.Suspend
-	(*Resume)(nil),                 // 21: holdfast.admin.v1.Resume
-	(*OperateRequest)(nil),         // 22: holdfast.admin.v1.OperateRequest
-	(*OperateResponse)(nil),        // 23: holdfast.admin.v1.OperateResponse
-	(*OperateAllRequest)(nil),      // 24: holdfast.admin.v1.OperateAllRequest
-	(*OperateAllResponse)(nil),     // 25: holdfast.admin.v1.OperateAllResponse
-	(*Outcome)(nil),                // 26: holdfast.admin.v1.Outcome
-	(*ListActivitiesRequest)(nil),  // 27: holdfast.admin.v1.ListActivitiesRequest
-	(*ListActivitiesResponse)(nil), // 28: holdfast.admin.v1.ListActivitiesResponse
-	(*ActivityStatus)(nil),         // 29: holdfast.admin.v1.ActivityStatus
-	(*ActivityLimit)(nil),          // 30: holdfast.admin.v1.ActivityLimit
-	(*LimitActivityRequest)(nil),   // 31: holdfast.admin.v1.LimitActivityRequest
-	(*LimitActivityResponse)(nil),  // 32: holdfast.admin.v1.LimitActivityResponse
-	(*ShowClusterRequest)(nil),     // 33: holdfast.admin.v1.ShowClusterRequest
-	(*ShowClusterResponse)(nil),    // 34: holdfast.admin.v1.ShowClusterResponse
-	(*ClusterNode)(nil),            // 35: holdfast.admin.v1.ClusterNode
-	(*ClusterPartition)(nil),       // 36: holdfast.admin.v1.ClusterPartition
-	(*DrainNodeRequest)(nil),       // 37: holdfast.admin.v1.DrainNodeRequest
-	(*DrainNodeResponse)(nil),      // 38: holdfast.admin.v1.DrainNodeResponse
-	(*RebalanceRequest)(nil),       // 39: holdfast.admin.v1.RebalanceRequest
-	(*RebalanceResponse)(nil),      // 40: holdfast.admin.v1.RebalanceResponse
-	(*ListShardsRequest)(nil),      // 41: holdfast.admin.v1.ListShardsRequest
-	(*ListShardsResponse)(nil),     // 42: holdfast.admin.v1.ListShardsResponse
-	(*JournalShard)(nil),           // 43: holdfast.admin.v1.JournalShard
-	(*ShowLossRequest)(nil),        // 44: holdfast.admin.v1.ShowLossRequest
-	(*ShowLossResponse)(nil),       // 45: holdfast.admin.v1.ShowLossResponse
-	(*JournalServer)(nil),          // 46: holdfast.admin.v1.JournalServer
-	(*LostBatches)(nil),            // 47: holdfast.admin.v1.LostBatches
-	(*AcceptLossRequest)(nil),      // 48: holdfast.admin.v1.AcceptLossRequest
-	(*AcceptLossResponse)(nil),     // 49: holdfast.admin.v1.AcceptLossResponse
-	(*JournalLane)(nil),            // 50: holdfast.admin.v1.JournalLane
-	(*Standby)(nil),                // 51: holdfast.admin.v1.Standby
-	(*ShowLevelRequest)(nil),       // 52: holdfast.admin.v1.ShowLevelRequest
-	(*ShowLevelResponse)(nil),      // 53: holdfast.admin.v1.ShowLevelResponse
-	(*NodeLevel)(nil),              // 54: holdfast.admin.v1.NodeLevel
-	(*RaiseLevelRequest)(nil),      // 55: holdfast.admin.v1.RaiseLevelRequest
-	(*RaiseLevelResponse)(nil),     // 56: holdfast.admin.v1.RaiseLevelResponse
-	(*StatusRequest)(nil),          // 57: holdfast.admin.v1.StatusRequest
-	(*StatusResponse)(nil),         // 58: holdfast.admin.v1.StatusResponse
-	(*BackupJournalRequest)(nil),   // 59: holdfast.admin.v1.BackupJournalRequest
-	(*BackupJournalResponse)(nil),  // 60: holdfast.admin.v1.BackupJournalResponse
-	(*ListAuditRequest)(nil),       // 61: holdfast.admin.v1.ListAuditRequest
-	(*ListAuditResponse)(nil),      // 62: holdfast.admin.v1.ListAuditResponse
-	(*ShowAuditHeadRequest)(nil),   // 63: holdfast.admin.v1.ShowAuditHeadRequest
-	(*ShowAuditHeadResponse)(nil),  // 64: holdfast.admin.v1.ShowAuditHeadResponse
-	nil,                            // 65: holdfast.admin.v1.Selection.LabelsEntry
-	(orderv1.Status)(0),            // 66: holdfast.order.v1.Status
-	(*timestamppb.Timestamp)(nil),  // 67: google.protobuf.Timestamp
-	(*orderv1.Order)(nil),          // 68: holdfast.order.v1.Order
-	(*orderv1.HistoryEvent)(nil),   // 69: holdfast.order.v1.HistoryEvent
-	(*durationpb.Duration)(nil),    // 70: google.protobuf.Duration
-	(*problemv1.Problem)(nil),      // 71: holdfast.problem.v1.Problem
+	(*ListSchedulesRequest)(nil),    // 0: holdfast.admin.v1.ListSchedulesRequest
+	(*ListSchedulesResponse)(nil),   // 1: holdfast.admin.v1.ListSchedulesResponse
+	(*Schedule)(nil),                // 2: holdfast.admin.v1.Schedule
+	(*PauseScheduleRequest)(nil),    // 3: holdfast.admin.v1.PauseScheduleRequest
+	(*PauseScheduleResponse)(nil),   // 4: holdfast.admin.v1.PauseScheduleResponse
+	(*ResumeScheduleRequest)(nil),   // 5: holdfast.admin.v1.ResumeScheduleRequest
+	(*ResumeScheduleResponse)(nil),  // 6: holdfast.admin.v1.ResumeScheduleResponse
+	(*TriggerScheduleRequest)(nil),  // 7: holdfast.admin.v1.TriggerScheduleRequest
+	(*TriggerScheduleResponse)(nil), // 8: holdfast.admin.v1.TriggerScheduleResponse
+	(*ShowKeyRequest)(nil),          // 9: holdfast.admin.v1.ShowKeyRequest
+	(*ShowKeyResponse)(nil),         // 10: holdfast.admin.v1.ShowKeyResponse
+	(*KeyedOrder)(nil),              // 11: holdfast.admin.v1.KeyedOrder
+	(*ReleaseKeyRequest)(nil),       // 12: holdfast.admin.v1.ReleaseKeyRequest
+	(*ReleaseKeyResponse)(nil),      // 13: holdfast.admin.v1.ReleaseKeyResponse
+	(*Selection)(nil),               // 14: holdfast.admin.v1.Selection
+	(*ListFalloutRequest)(nil),      // 15: holdfast.admin.v1.ListFalloutRequest
+	(*ListFalloutResponse)(nil),     // 16: holdfast.admin.v1.ListFalloutResponse
+	(*FalloutGroup)(nil),            // 17: holdfast.admin.v1.FalloutGroup
+	(*ShowFalloutRequest)(nil),      // 18: holdfast.admin.v1.ShowFalloutRequest
+	(*ShowFalloutResponse)(nil),     // 19: holdfast.admin.v1.ShowFalloutResponse
+	(*Compensable)(nil),             // 20: holdfast.admin.v1.Compensable
+	(*AttemptInDoubt)(nil),          // 21: holdfast.admin.v1.AttemptInDoubt
+	(*Action)(nil),                  // 22: holdfast.admin.v1.Action
+	(*Retry)(nil),                   // 23: holdfast.admin.v1.Retry
+	(*Skip)(nil),                    // 24: holdfast.admin.v1.Skip
+	(*Restart)(nil),                 // 25: holdfast.admin.v1.Restart
+	(*Cancel)(nil),                  // 26: holdfast.admin.v1.Cancel
+	(*Complete)(nil),                // 27: holdfast.admin.v1.Complete
+	(*Fault)(nil),                   // 28: holdfast.admin.v1.Fault
+	(*Suspend)(nil),                 // 29: holdfast.admin.v1.Suspend
+	(*Resume)(nil),                  // 30: holdfast.admin.v1.Resume
+	(*OperateRequest)(nil),          // 31: holdfast.admin.v1.OperateRequest
+	(*OperateResponse)(nil),         // 32: holdfast.admin.v1.OperateResponse
+	(*OperateAllRequest)(nil),       // 33: holdfast.admin.v1.OperateAllRequest
+	(*OperateAllResponse)(nil),      // 34: holdfast.admin.v1.OperateAllResponse
+	(*Outcome)(nil),                 // 35: holdfast.admin.v1.Outcome
+	(*ListActivitiesRequest)(nil),   // 36: holdfast.admin.v1.ListActivitiesRequest
+	(*ListActivitiesResponse)(nil),  // 37: holdfast.admin.v1.ListActivitiesResponse
+	(*ActivityStatus)(nil),          // 38: holdfast.admin.v1.ActivityStatus
+	(*ActivityLimit)(nil),           // 39: holdfast.admin.v1.ActivityLimit
+	(*LimitActivityRequest)(nil),    // 40: holdfast.admin.v1.LimitActivityRequest
+	(*LimitActivityResponse)(nil),   // 41: holdfast.admin.v1.LimitActivityResponse
+	(*ShowClusterRequest)(nil),      // 42: holdfast.admin.v1.ShowClusterRequest
+	(*ShowClusterResponse)(nil),     // 43: holdfast.admin.v1.ShowClusterResponse
+	(*ClusterNode)(nil),             // 44: holdfast.admin.v1.ClusterNode
+	(*ClusterPartition)(nil),        // 45: holdfast.admin.v1.ClusterPartition
+	(*DrainNodeRequest)(nil),        // 46: holdfast.admin.v1.DrainNodeRequest
+	(*DrainNodeResponse)(nil),       // 47: holdfast.admin.v1.DrainNodeResponse
+	(*RebalanceRequest)(nil),        // 48: holdfast.admin.v1.RebalanceRequest
+	(*RebalanceResponse)(nil),       // 49: holdfast.admin.v1.RebalanceResponse
+	(*ListShardsRequest)(nil),       // 50: holdfast.admin.v1.ListShardsRequest
+	(*ListShardsResponse)(nil),      // 51: holdfast.admin.v1.ListShardsResponse
+	(*JournalShard)(nil),            // 52: holdfast.admin.v1.JournalShard
+	(*ShowLossRequest)(nil),         // 53: holdfast.admin.v1.ShowLossRequest
+	(*ShowLossResponse)(nil),        // 54: holdfast.admin.v1.ShowLossResponse
+	(*JournalServer)(nil),           // 55: holdfast.admin.v1.JournalServer
+	(*LostBatches)(nil),             // 56: holdfast.admin.v1.LostBatches
+	(*AcceptLossRequest)(nil),       // 57: holdfast.admin.v1.AcceptLossRequest
+	(*AcceptLossResponse)(nil),      // 58: holdfast.admin.v1.AcceptLossResponse
+	(*JournalLane)(nil),             // 59: holdfast.admin.v1.JournalLane
+	(*Standby)(nil),                 // 60: holdfast.admin.v1.Standby
+	(*ShowLevelRequest)(nil),        // 61: holdfast.admin.v1.ShowLevelRequest
+	(*ShowLevelResponse)(nil),       // 62: holdfast.admin.v1.ShowLevelResponse
+	(*NodeLevel)(nil),               // 63: holdfast.admin.v1.NodeLevel
+	(*RaiseLevelRequest)(nil),       // 64: holdfast.admin.v1.RaiseLevelRequest
+	(*RaiseLevelResponse)(nil),      // 65: holdfast.admin.v1.RaiseLevelResponse
+	(*StatusRequest)(nil),           // 66: holdfast.admin.v1.StatusRequest
+	(*StatusResponse)(nil),          // 67: holdfast.admin.v1.StatusResponse
+	(*BackupJournalRequest)(nil),    // 68: holdfast.admin.v1.BackupJournalRequest
+	(*BackupJournalResponse)(nil),   // 69: holdfast.admin.v1.BackupJournalResponse
+	(*ListAuditRequest)(nil),        // 70: holdfast.admin.v1.ListAuditRequest
+	(*ListAuditResponse)(nil),       // 71: holdfast.admin.v1.ListAuditResponse
+	(*ShowAuditHeadRequest)(nil),    // 72: holdfast.admin.v1.ShowAuditHeadRequest
+	(*ShowAuditHeadResponse)(nil),   // 73: holdfast.admin.v1.ShowAuditHeadResponse
+	nil,                             // 74: holdfast.admin.v1.Selection.LabelsEntry
+	(*timestamppb.Timestamp)(nil),   // 75: google.protobuf.Timestamp
+	(*problemv1.Problem)(nil),       // 76: holdfast.problem.v1.Problem
+	(orderv1.Status)(0),             // 77: holdfast.order.v1.Status
+	(*orderv1.Order)(nil),           // 78: holdfast.order.v1.Order
+	(*orderv1.HistoryEvent)(nil),    // 79: holdfast.order.v1.HistoryEvent
+	(*durationpb.Duration)(nil),     // 80: google.protobuf.Duration
 }
 var file_holdfast_admin_v1_admin_proto_depIdxs = []int32{
-	2,  // 0: holdfast.admin.v1.ShowKeyResponse.orders:type_name -> holdfast.admin.v1.KeyedOrder
-	66, // 1: holdfast.admin.v1.KeyedOrder.status:type_name -> holdfast.order.v1.Status
-	67, // 2: holdfast.admin.v1.KeyedOrder.accepted_at:type_name -> google.protobuf.Timestamp
-	67, // 3: holdfast.admin.v1.KeyedOrder.ended_at:type_name -> google.protobuf.Timestamp
-	67, // 4: holdfast.admin.v1.Selection.ended_from:type_name -> google.protobuf.Timestamp
-	67, // 5: holdfast.admin.v1.Selection.ended_to:type_name -> google.protobuf.Timestamp
-	65, // 6: holdfast.admin.v1.Selection.labels:type_name -> holdfast.admin.v1.Selection.LabelsEntry
-	66, // 7: holdfast.admin.v1.Selection.statuses:type_name -> holdfast.order.v1.Status
-	5,  // 8: holdfast.admin.v1.ListFalloutRequest.selection:type_name -> holdfast.admin.v1.Selection
-	8,  // 9: holdfast.admin.v1.ListFalloutResponse.groups:type_name -> holdfast.admin.v1.FalloutGroup
-	67, // 10: holdfast.admin.v1.FalloutGroup.oldest:type_name -> google.protobuf.Timestamp
-	67, // 11: holdfast.admin.v1.FalloutGroup.newest:type_name -> google.protobuf.Timestamp
-	68, // 12: holdfast.admin.v1.ShowFalloutResponse.order:type_name -> holdfast.order.v1.Order
-	12, // 13: holdfast.admin.v1.ShowFalloutResponse.in_doubt:type_name -> holdfast.admin.v1.AttemptInDoubt
-	69, // 14: holdfast.admin.v1.ShowFalloutResponse.late_results:type_name -> holdfast.order.v1.HistoryEvent
-	11, // 15: holdfast.admin.v1.ShowFalloutResponse.compensable:type_name -> holdfast.admin.v1.Compensable
-	14, // 16: holdfast.admin.v1.Action.retry:type_name -> holdfast.admin.v1.Retry
-	15, // 17: holdfast.admin.v1.Action.skip:type_name -> holdfast.admin.v1.Skip
-	16, // 18: holdfast.admin.v1.Action.restart:type_name -> holdfast.admin.v1.Restart
-	17, // 19: holdfast.admin.v1.Action.cancel:type_name -> holdfast.admin.v1.Cancel
-	18, // 20: holdfast.admin.v1.Action.complete:type_name -> holdfast.admin.v1.Complete
-	19, // 21: holdfast.admin.v1.Action.fault:type_name -> holdfast.admin.v1.Fault
-	20, // 22: holdfast.admin.v1.Action.suspend:type_name -> holdfast.admin.v1.Suspend
-	21, // 23: holdfast.admin.v1.Action.resume:type_name -> holdfast.admin.v1.Resume
-	67, // 24: holdfast.admin.v1.Retry.deadline:type_name -> google.protobuf.Timestamp
-	70, // 25: holdfast.admin.v1.Retry.deadline_after:type_name -> google.protobuf.Duration
-	67, // 26: holdfast.admin.v1.Skip.deadline:type_name -> google.protobuf.Timestamp
-	70, // 27: holdfast.admin.v1.Skip.deadline_after:type_name -> google.protobuf.Duration
-	67, // 28: holdfast.admin.v1.Restart.deadline:type_name -> google.protobuf.Timestamp
-	70, // 29: holdfast.admin.v1.Restart.deadline_after:type_name -> google.protobuf.Duration
-	71, // 30: holdfast.admin.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
-	13, // 31: holdfast.admin.v1.OperateRequest.action:type_name -> holdfast.admin.v1.Action
-	68, // 32: holdfast.admin.v1.OperateResponse.order:type_name -> holdfast.order.v1.Order
-	69, // 33: holdfast.admin.v1.OperateResponse.events:type_name -> holdfast.order.v1.HistoryEvent
-	5,  // 34: holdfast.admin.v1.OperateAllRequest.selection:type_name -> holdfast.admin.v1.Selection
-	13, // 35: holdfast.admin.v1.OperateAllRequest.action:type_name -> holdfast.admin.v1.Action
-	26, // 36: holdfast.admin.v1.OperateAllResponse.outcomes:type_name -> holdfast.admin.v1.Outcome
-	29, // 37: holdfast.admin.v1.ListActivitiesResponse.activities:type_name -> holdfast.admin.v1.ActivityStatus
-	30, // 38: holdfast.admin.v1.ActivityStatus.limit:type_name -> holdfast.admin.v1.ActivityLimit
-	67, // 39: holdfast.admin.v1.ActivityStatus.away_until:type_name -> google.protobuf.Timestamp
-	67, // 40: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
-	35, // 41: holdfast.admin.v1.ShowClusterResponse.nodes:type_name -> holdfast.admin.v1.ClusterNode
-	36, // 42: holdfast.admin.v1.ShowClusterResponse.partitions:type_name -> holdfast.admin.v1.ClusterPartition
-	43, // 43: holdfast.admin.v1.ListShardsResponse.shards:type_name -> holdfast.admin.v1.JournalShard
-	50, // 44: holdfast.admin.v1.JournalShard.lanes:type_name -> holdfast.admin.v1.JournalLane
-	51, // 45: holdfast.admin.v1.JournalShard.standbys:type_name -> holdfast.admin.v1.Standby
-	46, // 46: holdfast.admin.v1.ShowLossResponse.servers:type_name -> holdfast.admin.v1.JournalServer
-	47, // 47: holdfast.admin.v1.JournalServer.lost:type_name -> holdfast.admin.v1.LostBatches
-	54, // 48: holdfast.admin.v1.ShowLevelResponse.nodes:type_name -> holdfast.admin.v1.NodeLevel
-	67, // 49: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	67, // 50: holdfast.admin.v1.BackupJournalResponse.made_at:type_name -> google.protobuf.Timestamp
-	67, // 51: holdfast.admin.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
-	0,  // 52: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
-	3,  // 53: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
-	6,  // 54: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
-	9,  // 55: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
-	22, // 56: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
-	24, // 57: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
-	27, // 58: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
-	31, // 59: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
-	57, // 60: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
-	33, // 61: holdfast.admin.v1.AdminService.ShowCluster:input_type -> holdfast.admin.v1.ShowClusterRequest
-	59, // 62: holdfast.admin.v1.AdminService.BackupJournal:input_type -> holdfast.admin.v1.BackupJournalRequest
-	37, // 63: holdfast.admin.v1.AdminService.DrainNode:input_type -> holdfast.admin.v1.DrainNodeRequest
-	39, // 64: holdfast.admin.v1.AdminService.Rebalance:input_type -> holdfast.admin.v1.RebalanceRequest
-	41, // 65: holdfast.admin.v1.AdminService.ListShards:input_type -> holdfast.admin.v1.ListShardsRequest
-	52, // 66: holdfast.admin.v1.AdminService.ShowLevel:input_type -> holdfast.admin.v1.ShowLevelRequest
-	55, // 67: holdfast.admin.v1.AdminService.RaiseLevel:input_type -> holdfast.admin.v1.RaiseLevelRequest
-	44, // 68: holdfast.admin.v1.AdminService.ShowLoss:input_type -> holdfast.admin.v1.ShowLossRequest
-	48, // 69: holdfast.admin.v1.AdminService.AcceptLoss:input_type -> holdfast.admin.v1.AcceptLossRequest
-	61, // 70: holdfast.admin.v1.AdminService.ListAudit:input_type -> holdfast.admin.v1.ListAuditRequest
-	63, // 71: holdfast.admin.v1.AdminService.ShowAuditHead:input_type -> holdfast.admin.v1.ShowAuditHeadRequest
-	1,  // 72: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
-	4,  // 73: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
-	7,  // 74: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
-	10, // 75: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
-	23, // 76: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
-	25, // 77: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
-	28, // 78: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
-	32, // 79: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
-	58, // 80: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
-	34, // 81: holdfast.admin.v1.AdminService.ShowCluster:output_type -> holdfast.admin.v1.ShowClusterResponse
-	60, // 82: holdfast.admin.v1.AdminService.BackupJournal:output_type -> holdfast.admin.v1.BackupJournalResponse
-	38, // 83: holdfast.admin.v1.AdminService.DrainNode:output_type -> holdfast.admin.v1.DrainNodeResponse
-	40, // 84: holdfast.admin.v1.AdminService.Rebalance:output_type -> holdfast.admin.v1.RebalanceResponse
-	42, // 85: holdfast.admin.v1.AdminService.ListShards:output_type -> holdfast.admin.v1.ListShardsResponse
-	53, // 86: holdfast.admin.v1.AdminService.ShowLevel:output_type -> holdfast.admin.v1.ShowLevelResponse
-	56, // 87: holdfast.admin.v1.AdminService.RaiseLevel:output_type -> holdfast.admin.v1.RaiseLevelResponse
-	45, // 88: holdfast.admin.v1.AdminService.ShowLoss:output_type -> holdfast.admin.v1.ShowLossResponse
-	49, // 89: holdfast.admin.v1.AdminService.AcceptLoss:output_type -> holdfast.admin.v1.AcceptLossResponse
-	62, // 90: holdfast.admin.v1.AdminService.ListAudit:output_type -> holdfast.admin.v1.ListAuditResponse
-	64, // 91: holdfast.admin.v1.AdminService.ShowAuditHead:output_type -> holdfast.admin.v1.ShowAuditHeadResponse
-	72, // [72:92] is the sub-list for method output_type
-	52, // [52:72] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	2,  // 0: holdfast.admin.v1.ListSchedulesResponse.schedules:type_name -> holdfast.admin.v1.Schedule
+	75, // 1: holdfast.admin.v1.Schedule.next:type_name -> google.protobuf.Timestamp
+	75, // 2: holdfast.admin.v1.Schedule.paused_at:type_name -> google.protobuf.Timestamp
+	75, // 3: holdfast.admin.v1.Schedule.last_at:type_name -> google.protobuf.Timestamp
+	75, // 4: holdfast.admin.v1.Schedule.last_due:type_name -> google.protobuf.Timestamp
+	76, // 5: holdfast.admin.v1.Schedule.last_error:type_name -> holdfast.problem.v1.Problem
+	75, // 6: holdfast.admin.v1.Schedule.skipped_from:type_name -> google.protobuf.Timestamp
+	75, // 7: holdfast.admin.v1.Schedule.skipped_to:type_name -> google.protobuf.Timestamp
+	2,  // 8: holdfast.admin.v1.PauseScheduleResponse.schedule:type_name -> holdfast.admin.v1.Schedule
+	2,  // 9: holdfast.admin.v1.ResumeScheduleResponse.schedule:type_name -> holdfast.admin.v1.Schedule
+	2,  // 10: holdfast.admin.v1.TriggerScheduleResponse.schedule:type_name -> holdfast.admin.v1.Schedule
+	11, // 11: holdfast.admin.v1.ShowKeyResponse.orders:type_name -> holdfast.admin.v1.KeyedOrder
+	77, // 12: holdfast.admin.v1.KeyedOrder.status:type_name -> holdfast.order.v1.Status
+	75, // 13: holdfast.admin.v1.KeyedOrder.accepted_at:type_name -> google.protobuf.Timestamp
+	75, // 14: holdfast.admin.v1.KeyedOrder.ended_at:type_name -> google.protobuf.Timestamp
+	75, // 15: holdfast.admin.v1.Selection.ended_from:type_name -> google.protobuf.Timestamp
+	75, // 16: holdfast.admin.v1.Selection.ended_to:type_name -> google.protobuf.Timestamp
+	74, // 17: holdfast.admin.v1.Selection.labels:type_name -> holdfast.admin.v1.Selection.LabelsEntry
+	77, // 18: holdfast.admin.v1.Selection.statuses:type_name -> holdfast.order.v1.Status
+	14, // 19: holdfast.admin.v1.ListFalloutRequest.selection:type_name -> holdfast.admin.v1.Selection
+	17, // 20: holdfast.admin.v1.ListFalloutResponse.groups:type_name -> holdfast.admin.v1.FalloutGroup
+	75, // 21: holdfast.admin.v1.FalloutGroup.oldest:type_name -> google.protobuf.Timestamp
+	75, // 22: holdfast.admin.v1.FalloutGroup.newest:type_name -> google.protobuf.Timestamp
+	78, // 23: holdfast.admin.v1.ShowFalloutResponse.order:type_name -> holdfast.order.v1.Order
+	21, // 24: holdfast.admin.v1.ShowFalloutResponse.in_doubt:type_name -> holdfast.admin.v1.AttemptInDoubt
+	79, // 25: holdfast.admin.v1.ShowFalloutResponse.late_results:type_name -> holdfast.order.v1.HistoryEvent
+	20, // 26: holdfast.admin.v1.ShowFalloutResponse.compensable:type_name -> holdfast.admin.v1.Compensable
+	23, // 27: holdfast.admin.v1.Action.retry:type_name -> holdfast.admin.v1.Retry
+	24, // 28: holdfast.admin.v1.Action.skip:type_name -> holdfast.admin.v1.Skip
+	25, // 29: holdfast.admin.v1.Action.restart:type_name -> holdfast.admin.v1.Restart
+	26, // 30: holdfast.admin.v1.Action.cancel:type_name -> holdfast.admin.v1.Cancel
+	27, // 31: holdfast.admin.v1.Action.complete:type_name -> holdfast.admin.v1.Complete
+	28, // 32: holdfast.admin.v1.Action.fault:type_name -> holdfast.admin.v1.Fault
+	29, // 33: holdfast.admin.v1.Action.suspend:type_name -> holdfast.admin.v1.Suspend
+	30, // 34: holdfast.admin.v1.Action.resume:type_name -> holdfast.admin.v1.Resume
+	75, // 35: holdfast.admin.v1.Retry.deadline:type_name -> google.protobuf.Timestamp
+	80, // 36: holdfast.admin.v1.Retry.deadline_after:type_name -> google.protobuf.Duration
+	75, // 37: holdfast.admin.v1.Skip.deadline:type_name -> google.protobuf.Timestamp
+	80, // 38: holdfast.admin.v1.Skip.deadline_after:type_name -> google.protobuf.Duration
+	75, // 39: holdfast.admin.v1.Restart.deadline:type_name -> google.protobuf.Timestamp
+	80, // 40: holdfast.admin.v1.Restart.deadline_after:type_name -> google.protobuf.Duration
+	76, // 41: holdfast.admin.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
+	22, // 42: holdfast.admin.v1.OperateRequest.action:type_name -> holdfast.admin.v1.Action
+	78, // 43: holdfast.admin.v1.OperateResponse.order:type_name -> holdfast.order.v1.Order
+	79, // 44: holdfast.admin.v1.OperateResponse.events:type_name -> holdfast.order.v1.HistoryEvent
+	14, // 45: holdfast.admin.v1.OperateAllRequest.selection:type_name -> holdfast.admin.v1.Selection
+	22, // 46: holdfast.admin.v1.OperateAllRequest.action:type_name -> holdfast.admin.v1.Action
+	35, // 47: holdfast.admin.v1.OperateAllResponse.outcomes:type_name -> holdfast.admin.v1.Outcome
+	38, // 48: holdfast.admin.v1.ListActivitiesResponse.activities:type_name -> holdfast.admin.v1.ActivityStatus
+	39, // 49: holdfast.admin.v1.ActivityStatus.limit:type_name -> holdfast.admin.v1.ActivityLimit
+	75, // 50: holdfast.admin.v1.ActivityStatus.away_until:type_name -> google.protobuf.Timestamp
+	75, // 51: holdfast.admin.v1.ActivityLimit.set_at:type_name -> google.protobuf.Timestamp
+	44, // 52: holdfast.admin.v1.ShowClusterResponse.nodes:type_name -> holdfast.admin.v1.ClusterNode
+	45, // 53: holdfast.admin.v1.ShowClusterResponse.partitions:type_name -> holdfast.admin.v1.ClusterPartition
+	52, // 54: holdfast.admin.v1.ListShardsResponse.shards:type_name -> holdfast.admin.v1.JournalShard
+	59, // 55: holdfast.admin.v1.JournalShard.lanes:type_name -> holdfast.admin.v1.JournalLane
+	60, // 56: holdfast.admin.v1.JournalShard.standbys:type_name -> holdfast.admin.v1.Standby
+	55, // 57: holdfast.admin.v1.ShowLossResponse.servers:type_name -> holdfast.admin.v1.JournalServer
+	56, // 58: holdfast.admin.v1.JournalServer.lost:type_name -> holdfast.admin.v1.LostBatches
+	63, // 59: holdfast.admin.v1.ShowLevelResponse.nodes:type_name -> holdfast.admin.v1.NodeLevel
+	75, // 60: holdfast.admin.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	75, // 61: holdfast.admin.v1.BackupJournalResponse.made_at:type_name -> google.protobuf.Timestamp
+	75, // 62: holdfast.admin.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
+	9,  // 63: holdfast.admin.v1.AdminService.ShowKey:input_type -> holdfast.admin.v1.ShowKeyRequest
+	12, // 64: holdfast.admin.v1.AdminService.ReleaseKey:input_type -> holdfast.admin.v1.ReleaseKeyRequest
+	15, // 65: holdfast.admin.v1.AdminService.ListFallout:input_type -> holdfast.admin.v1.ListFalloutRequest
+	18, // 66: holdfast.admin.v1.AdminService.ShowFallout:input_type -> holdfast.admin.v1.ShowFalloutRequest
+	31, // 67: holdfast.admin.v1.AdminService.Operate:input_type -> holdfast.admin.v1.OperateRequest
+	33, // 68: holdfast.admin.v1.AdminService.OperateAll:input_type -> holdfast.admin.v1.OperateAllRequest
+	36, // 69: holdfast.admin.v1.AdminService.ListActivities:input_type -> holdfast.admin.v1.ListActivitiesRequest
+	40, // 70: holdfast.admin.v1.AdminService.LimitActivity:input_type -> holdfast.admin.v1.LimitActivityRequest
+	0,  // 71: holdfast.admin.v1.AdminService.ListSchedules:input_type -> holdfast.admin.v1.ListSchedulesRequest
+	3,  // 72: holdfast.admin.v1.AdminService.PauseSchedule:input_type -> holdfast.admin.v1.PauseScheduleRequest
+	5,  // 73: holdfast.admin.v1.AdminService.ResumeSchedule:input_type -> holdfast.admin.v1.ResumeScheduleRequest
+	7,  // 74: holdfast.admin.v1.AdminService.TriggerSchedule:input_type -> holdfast.admin.v1.TriggerScheduleRequest
+	66, // 75: holdfast.admin.v1.AdminService.Status:input_type -> holdfast.admin.v1.StatusRequest
+	42, // 76: holdfast.admin.v1.AdminService.ShowCluster:input_type -> holdfast.admin.v1.ShowClusterRequest
+	68, // 77: holdfast.admin.v1.AdminService.BackupJournal:input_type -> holdfast.admin.v1.BackupJournalRequest
+	46, // 78: holdfast.admin.v1.AdminService.DrainNode:input_type -> holdfast.admin.v1.DrainNodeRequest
+	48, // 79: holdfast.admin.v1.AdminService.Rebalance:input_type -> holdfast.admin.v1.RebalanceRequest
+	50, // 80: holdfast.admin.v1.AdminService.ListShards:input_type -> holdfast.admin.v1.ListShardsRequest
+	61, // 81: holdfast.admin.v1.AdminService.ShowLevel:input_type -> holdfast.admin.v1.ShowLevelRequest
+	64, // 82: holdfast.admin.v1.AdminService.RaiseLevel:input_type -> holdfast.admin.v1.RaiseLevelRequest
+	53, // 83: holdfast.admin.v1.AdminService.ShowLoss:input_type -> holdfast.admin.v1.ShowLossRequest
+	57, // 84: holdfast.admin.v1.AdminService.AcceptLoss:input_type -> holdfast.admin.v1.AcceptLossRequest
+	70, // 85: holdfast.admin.v1.AdminService.ListAudit:input_type -> holdfast.admin.v1.ListAuditRequest
+	72, // 86: holdfast.admin.v1.AdminService.ShowAuditHead:input_type -> holdfast.admin.v1.ShowAuditHeadRequest
+	10, // 87: holdfast.admin.v1.AdminService.ShowKey:output_type -> holdfast.admin.v1.ShowKeyResponse
+	13, // 88: holdfast.admin.v1.AdminService.ReleaseKey:output_type -> holdfast.admin.v1.ReleaseKeyResponse
+	16, // 89: holdfast.admin.v1.AdminService.ListFallout:output_type -> holdfast.admin.v1.ListFalloutResponse
+	19, // 90: holdfast.admin.v1.AdminService.ShowFallout:output_type -> holdfast.admin.v1.ShowFalloutResponse
+	32, // 91: holdfast.admin.v1.AdminService.Operate:output_type -> holdfast.admin.v1.OperateResponse
+	34, // 92: holdfast.admin.v1.AdminService.OperateAll:output_type -> holdfast.admin.v1.OperateAllResponse
+	37, // 93: holdfast.admin.v1.AdminService.ListActivities:output_type -> holdfast.admin.v1.ListActivitiesResponse
+	41, // 94: holdfast.admin.v1.AdminService.LimitActivity:output_type -> holdfast.admin.v1.LimitActivityResponse
+	1,  // 95: holdfast.admin.v1.AdminService.ListSchedules:output_type -> holdfast.admin.v1.ListSchedulesResponse
+	4,  // 96: holdfast.admin.v1.AdminService.PauseSchedule:output_type -> holdfast.admin.v1.PauseScheduleResponse
+	6,  // 97: holdfast.admin.v1.AdminService.ResumeSchedule:output_type -> holdfast.admin.v1.ResumeScheduleResponse
+	8,  // 98: holdfast.admin.v1.AdminService.TriggerSchedule:output_type -> holdfast.admin.v1.TriggerScheduleResponse
+	67, // 99: holdfast.admin.v1.AdminService.Status:output_type -> holdfast.admin.v1.StatusResponse
+	43, // 100: holdfast.admin.v1.AdminService.ShowCluster:output_type -> holdfast.admin.v1.ShowClusterResponse
+	69, // 101: holdfast.admin.v1.AdminService.BackupJournal:output_type -> holdfast.admin.v1.BackupJournalResponse
+	47, // 102: holdfast.admin.v1.AdminService.DrainNode:output_type -> holdfast.admin.v1.DrainNodeResponse
+	49, // 103: holdfast.admin.v1.AdminService.Rebalance:output_type -> holdfast.admin.v1.RebalanceResponse
+	51, // 104: holdfast.admin.v1.AdminService.ListShards:output_type -> holdfast.admin.v1.ListShardsResponse
+	62, // 105: holdfast.admin.v1.AdminService.ShowLevel:output_type -> holdfast.admin.v1.ShowLevelResponse
+	65, // 106: holdfast.admin.v1.AdminService.RaiseLevel:output_type -> holdfast.admin.v1.RaiseLevelResponse
+	54, // 107: holdfast.admin.v1.AdminService.ShowLoss:output_type -> holdfast.admin.v1.ShowLossResponse
+	58, // 108: holdfast.admin.v1.AdminService.AcceptLoss:output_type -> holdfast.admin.v1.AcceptLossResponse
+	71, // 109: holdfast.admin.v1.AdminService.ListAudit:output_type -> holdfast.admin.v1.ListAuditResponse
+	73, // 110: holdfast.admin.v1.AdminService.ShowAuditHead:output_type -> holdfast.admin.v1.ShowAuditHeadResponse
+	87, // [87:111] is the sub-list for method output_type
+	63, // [63:87] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_admin_v1_admin_proto_init() }
@@ -5062,7 +5805,7 @@ func file_holdfast_admin_v1_admin_proto_init() {
 	if File_holdfast_admin_v1_admin_proto != nil {
 		return
 	}
-	file_holdfast_admin_v1_admin_proto_msgTypes[13].OneofWrappers = []any{
+	file_holdfast_admin_v1_admin_proto_msgTypes[22].OneofWrappers = []any{
 		(*Action_Retry)(nil),
 		(*Action_Skip)(nil),
 		(*Action_Restart)(nil),
@@ -5072,16 +5815,16 @@ func file_holdfast_admin_v1_admin_proto_init() {
 		(*Action_Suspend)(nil),
 		(*Action_Resume)(nil),
 	}
-	file_holdfast_admin_v1_admin_proto_msgTypes[14].OneofWrappers = []any{}
-	file_holdfast_admin_v1_admin_proto_msgTypes[15].OneofWrappers = []any{}
-	file_holdfast_admin_v1_admin_proto_msgTypes[16].OneofWrappers = []any{}
+	file_holdfast_admin_v1_admin_proto_msgTypes[23].OneofWrappers = []any{}
+	file_holdfast_admin_v1_admin_proto_msgTypes[24].OneofWrappers = []any{}
+	file_holdfast_admin_v1_admin_proto_msgTypes[25].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_admin_v1_admin_proto_rawDesc), len(file_holdfast_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   66,
+			NumMessages:   75,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

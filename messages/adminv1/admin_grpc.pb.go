@@ -19,26 +19,30 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_ShowKey_FullMethodName        = "/holdfast.admin.v1.AdminService/ShowKey"
-	AdminService_ReleaseKey_FullMethodName     = "/holdfast.admin.v1.AdminService/ReleaseKey"
-	AdminService_ListFallout_FullMethodName    = "/holdfast.admin.v1.AdminService/ListFallout"
-	AdminService_ShowFallout_FullMethodName    = "/holdfast.admin.v1.AdminService/ShowFallout"
-	AdminService_Operate_FullMethodName        = "/holdfast.admin.v1.AdminService/Operate"
-	AdminService_OperateAll_FullMethodName     = "/holdfast.admin.v1.AdminService/OperateAll"
-	AdminService_ListActivities_FullMethodName = "/holdfast.admin.v1.AdminService/ListActivities"
-	AdminService_LimitActivity_FullMethodName  = "/holdfast.admin.v1.AdminService/LimitActivity"
-	AdminService_Status_FullMethodName         = "/holdfast.admin.v1.AdminService/Status"
-	AdminService_ShowCluster_FullMethodName    = "/holdfast.admin.v1.AdminService/ShowCluster"
-	AdminService_BackupJournal_FullMethodName  = "/holdfast.admin.v1.AdminService/BackupJournal"
-	AdminService_DrainNode_FullMethodName      = "/holdfast.admin.v1.AdminService/DrainNode"
-	AdminService_Rebalance_FullMethodName      = "/holdfast.admin.v1.AdminService/Rebalance"
-	AdminService_ListShards_FullMethodName     = "/holdfast.admin.v1.AdminService/ListShards"
-	AdminService_ShowLevel_FullMethodName      = "/holdfast.admin.v1.AdminService/ShowLevel"
-	AdminService_RaiseLevel_FullMethodName     = "/holdfast.admin.v1.AdminService/RaiseLevel"
-	AdminService_ShowLoss_FullMethodName       = "/holdfast.admin.v1.AdminService/ShowLoss"
-	AdminService_AcceptLoss_FullMethodName     = "/holdfast.admin.v1.AdminService/AcceptLoss"
-	AdminService_ListAudit_FullMethodName      = "/holdfast.admin.v1.AdminService/ListAudit"
-	AdminService_ShowAuditHead_FullMethodName  = "/holdfast.admin.v1.AdminService/ShowAuditHead"
+	AdminService_ShowKey_FullMethodName         = "/holdfast.admin.v1.AdminService/ShowKey"
+	AdminService_ReleaseKey_FullMethodName      = "/holdfast.admin.v1.AdminService/ReleaseKey"
+	AdminService_ListFallout_FullMethodName     = "/holdfast.admin.v1.AdminService/ListFallout"
+	AdminService_ShowFallout_FullMethodName     = "/holdfast.admin.v1.AdminService/ShowFallout"
+	AdminService_Operate_FullMethodName         = "/holdfast.admin.v1.AdminService/Operate"
+	AdminService_OperateAll_FullMethodName      = "/holdfast.admin.v1.AdminService/OperateAll"
+	AdminService_ListActivities_FullMethodName  = "/holdfast.admin.v1.AdminService/ListActivities"
+	AdminService_LimitActivity_FullMethodName   = "/holdfast.admin.v1.AdminService/LimitActivity"
+	AdminService_ListSchedules_FullMethodName   = "/holdfast.admin.v1.AdminService/ListSchedules"
+	AdminService_PauseSchedule_FullMethodName   = "/holdfast.admin.v1.AdminService/PauseSchedule"
+	AdminService_ResumeSchedule_FullMethodName  = "/holdfast.admin.v1.AdminService/ResumeSchedule"
+	AdminService_TriggerSchedule_FullMethodName = "/holdfast.admin.v1.AdminService/TriggerSchedule"
+	AdminService_Status_FullMethodName          = "/holdfast.admin.v1.AdminService/Status"
+	AdminService_ShowCluster_FullMethodName     = "/holdfast.admin.v1.AdminService/ShowCluster"
+	AdminService_BackupJournal_FullMethodName   = "/holdfast.admin.v1.AdminService/BackupJournal"
+	AdminService_DrainNode_FullMethodName       = "/holdfast.admin.v1.AdminService/DrainNode"
+	AdminService_Rebalance_FullMethodName       = "/holdfast.admin.v1.AdminService/Rebalance"
+	AdminService_ListShards_FullMethodName      = "/holdfast.admin.v1.AdminService/ListShards"
+	AdminService_ShowLevel_FullMethodName       = "/holdfast.admin.v1.AdminService/ShowLevel"
+	AdminService_RaiseLevel_FullMethodName      = "/holdfast.admin.v1.AdminService/RaiseLevel"
+	AdminService_ShowLoss_FullMethodName        = "/holdfast.admin.v1.AdminService/ShowLoss"
+	AdminService_AcceptLoss_FullMethodName      = "/holdfast.admin.v1.AdminService/AcceptLoss"
+	AdminService_ListAudit_FullMethodName       = "/holdfast.admin.v1.AdminService/ListAudit"
+	AdminService_ShowAuditHead_FullMethodName   = "/holdfast.admin.v1.AdminService/ShowAuditHead"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -70,6 +74,15 @@ type AdminServiceClient interface {
 	// LimitActivity bounds what adapters get of an activity from now on, also after restarts; of all nodes of a cluster together. What they
 	// have they keep. A limit that bounds nothing lifts the one before.
 	LimitActivity(ctx context.Context, in *LimitActivityRequest, opts ...grpc.CallOption) (*LimitActivityResponse, error)
+	// ListSchedules tells how things stand with what comes into being by itself, by namespace and name of the definitions.
+	ListSchedules(ctx context.Context, in *ListSchedulesRequest, opts ...grpc.CallOption) (*ListSchedulesResponse, error)
+	// PauseSchedule has nothing come into being by itself any more, until the schedule is resumed: what becomes due meanwhile is passed over,
+	// and events are kept as those that nobody waits for. Pausing again is no error. NOT_FOUND if nothing is scheduled under the name.
+	PauseSchedule(ctx context.Context, in *PauseScheduleRequest, opts ...grpc.CallOption) (*PauseScheduleResponse, error)
+	ResumeSchedule(ctx context.Context, in *ResumeScheduleRequest, opts ...grpc.CallOption) (*ResumeScheduleResponse, error)
+	// TriggerSchedule has an order of the scheduled definition come into being now, also if the schedule is paused. It returns once that is
+	// sure to happen; triggering again with the same id is no error. INVALID_ARGUMENT if the definition does not take the input.
+	TriggerSchedule(ctx context.Context, in *TriggerScheduleRequest, opts ...grpc.CallOption) (*TriggerScheduleResponse, error)
 	// Status tells how the node is.
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
 	// ShowCluster tells how the cluster is, as this node sees it. FAILED_PRECONDITION if it is in none.
@@ -200,6 +213,46 @@ func (c *adminServiceClient) LimitActivity(ctx context.Context, in *LimitActivit
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(LimitActivityResponse)
 	err := c.cc.Invoke(ctx, AdminService_LimitActivity_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListSchedules(ctx context.Context, in *ListSchedulesRequest, opts ...grpc.CallOption) (*ListSchedulesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSchedulesResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListSchedules_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) PauseSchedule(ctx context.Context, in *PauseScheduleRequest, opts ...grpc.CallOption) (*PauseScheduleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PauseScheduleResponse)
+	err := c.cc.Invoke(ctx, AdminService_PauseSchedule_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ResumeSchedule(ctx context.Context, in *ResumeScheduleRequest, opts ...grpc.CallOption) (*ResumeScheduleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResumeScheduleResponse)
+	err := c.cc.Invoke(ctx, AdminService_ResumeSchedule_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) TriggerSchedule(ctx context.Context, in *TriggerScheduleRequest, opts ...grpc.CallOption) (*TriggerScheduleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TriggerScheduleResponse)
+	err := c.cc.Invoke(ctx, AdminService_TriggerSchedule_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -355,6 +408,15 @@ type AdminServiceServer interface {
 	// LimitActivity bounds what adapters get of an activity from now on, also after restarts; of all nodes of a cluster together. What they
 	// have they keep. A limit that bounds nothing lifts the one before.
 	LimitActivity(context.Context, *LimitActivityRequest) (*LimitActivityResponse, error)
+	// ListSchedules tells how things stand with what comes into being by itself, by namespace and name of the definitions.
+	ListSchedules(context.Context, *ListSchedulesRequest) (*ListSchedulesResponse, error)
+	// PauseSchedule has nothing come into being by itself any more, until the schedule is resumed: what becomes due meanwhile is passed over,
+	// and events are kept as those that nobody waits for. Pausing again is no error. NOT_FOUND if nothing is scheduled under the name.
+	PauseSchedule(context.Context, *PauseScheduleRequest) (*PauseScheduleResponse, error)
+	ResumeSchedule(context.Context, *ResumeScheduleRequest) (*ResumeScheduleResponse, error)
+	// TriggerSchedule has an order of the scheduled definition come into being now, also if the schedule is paused. It returns once that is
+	// sure to happen; triggering again with the same id is no error. INVALID_ARGUMENT if the definition does not take the input.
+	TriggerSchedule(context.Context, *TriggerScheduleRequest) (*TriggerScheduleResponse, error)
 	// Status tells how the node is.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	// ShowCluster tells how the cluster is, as this node sees it. FAILED_PRECONDITION if it is in none.
@@ -425,6 +487,18 @@ func (UnimplementedAdminServiceServer) ListActivities(context.Context, *ListActi
 }
 func (UnimplementedAdminServiceServer) LimitActivity(context.Context, *LimitActivityRequest) (*LimitActivityResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method LimitActivity not implemented")
+}
+func (UnimplementedAdminServiceServer) ListSchedules(context.Context, *ListSchedulesRequest) (*ListSchedulesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSchedules not implemented")
+}
+func (UnimplementedAdminServiceServer) PauseSchedule(context.Context, *PauseScheduleRequest) (*PauseScheduleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PauseSchedule not implemented")
+}
+func (UnimplementedAdminServiceServer) ResumeSchedule(context.Context, *ResumeScheduleRequest) (*ResumeScheduleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResumeSchedule not implemented")
+}
+func (UnimplementedAdminServiceServer) TriggerSchedule(context.Context, *TriggerScheduleRequest) (*TriggerScheduleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TriggerSchedule not implemented")
 }
 func (UnimplementedAdminServiceServer) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
@@ -616,6 +690,78 @@ func _AdminService_LimitActivity_Handler(srv interface{}, ctx context.Context, d
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AdminServiceServer).LimitActivity(ctx, req.(*LimitActivityRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListSchedules_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSchedulesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListSchedules(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListSchedules_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListSchedules(ctx, req.(*ListSchedulesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_PauseSchedule_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PauseScheduleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).PauseSchedule(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_PauseSchedule_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).PauseSchedule(ctx, req.(*PauseScheduleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ResumeSchedule_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResumeScheduleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ResumeSchedule(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ResumeSchedule_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ResumeSchedule(ctx, req.(*ResumeScheduleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_TriggerSchedule_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TriggerScheduleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).TriggerSchedule(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_TriggerSchedule_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).TriggerSchedule(ctx, req.(*TriggerScheduleRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -870,6 +1016,22 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "LimitActivity",
 			Handler:    _AdminService_LimitActivity_Handler,
+		},
+		{
+			MethodName: "ListSchedules",
+			Handler:    _AdminService_ListSchedules_Handler,
+		},
+		{
+			MethodName: "PauseSchedule",
+			Handler:    _AdminService_PauseSchedule_Handler,
+		},
+		{
+			MethodName: "ResumeSchedule",
+			Handler:    _AdminService_ResumeSchedule_Handler,
+		},
+		{
+			MethodName: "TriggerSchedule",
+			Handler:    _AdminService_TriggerSchedule_Handler,
 		},
 		{
 			MethodName: "Status",

@@ -137,6 +137,61 @@ func (Verdict) EnumDescriptor() ([]byte, []int) {
 	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{1}
 }
 
+type Skip int32
+
+const (
+	Skip_SKIP_UNSPECIFIED Skip = 0
+	// They were due while nothing could fire, and are not made up for.
+	Skip_SKIP_MISSED Skip = 1
+	// The order before had not ended.
+	Skip_SKIP_OVERLAP Skip = 2
+	// The events that were collected are not an input that the definition takes; or an event that ends a collection came before any other.
+	Skip_SKIP_UNFIT Skip = 3
+)
+
+// Enum value maps for Skip.
+var (
+	Skip_name = map[int32]string{
+		0: "SKIP_UNSPECIFIED",
+		1: "SKIP_MISSED",
+		2: "SKIP_OVERLAP",
+		3: "SKIP_UNFIT",
+	}
+	Skip_value = map[string]int32{
+		"SKIP_UNSPECIFIED": 0,
+		"SKIP_MISSED":      1,
+		"SKIP_OVERLAP":     2,
+		"SKIP_UNFIT":       3,
+	}
+)
+
+func (x Skip) Enum() *Skip {
+	p := new(Skip)
+	*p = x
+	return p
+}
+
+func (x Skip) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Skip) Descriptor() protoreflect.EnumDescriptor {
+	return file_holdfast_journal_v1_journal_proto_enumTypes[2].Descriptor()
+}
+
+func (Skip) Type() protoreflect.EnumType {
+	return &file_holdfast_journal_v1_journal_proto_enumTypes[2]
+}
+
+func (x Skip) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Skip.Descriptor instead.
+func (Skip) EnumDescriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{2}
+}
+
 type StopCause int32
 
 const (
@@ -188,11 +243,11 @@ func (x StopCause) String() string {
 }
 
 func (StopCause) Descriptor() protoreflect.EnumDescriptor {
-	return file_holdfast_journal_v1_journal_proto_enumTypes[2].Descriptor()
+	return file_holdfast_journal_v1_journal_proto_enumTypes[3].Descriptor()
 }
 
 func (StopCause) Type() protoreflect.EnumType {
-	return &file_holdfast_journal_v1_journal_proto_enumTypes[2]
+	return &file_holdfast_journal_v1_journal_proto_enumTypes[3]
 }
 
 func (x StopCause) Number() protoreflect.EnumNumber {
@@ -201,7 +256,7 @@ func (x StopCause) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use StopCause.Descriptor instead.
 func (StopCause) EnumDescriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{2}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{3}
 }
 
 // Reopening is how an order that had faulted goes on.
@@ -248,11 +303,11 @@ func (x Reopening) String() string {
 }
 
 func (Reopening) Descriptor() protoreflect.EnumDescriptor {
-	return file_holdfast_journal_v1_journal_proto_enumTypes[3].Descriptor()
+	return file_holdfast_journal_v1_journal_proto_enumTypes[4].Descriptor()
 }
 
 func (Reopening) Type() protoreflect.EnumType {
-	return &file_holdfast_journal_v1_journal_proto_enumTypes[3]
+	return &file_holdfast_journal_v1_journal_proto_enumTypes[4]
 }
 
 func (x Reopening) Number() protoreflect.EnumNumber {
@@ -261,7 +316,7 @@ func (x Reopening) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Reopening.Descriptor instead.
 func (Reopening) EnumDescriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{3}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{4}
 }
 
 // Record is what one commit appends to the history of one order: the events of one or more decisions.
@@ -585,6 +640,16 @@ type Event struct {
 	//	*Event_EventSettled
 	//	*Event_EventsExpired
 	//	*Event_SlotSummarized
+	//	*Event_ScheduleOpened
+	//	*Event_ScheduleArmed
+	//	*Event_ScheduleDisarmed
+	//	*Event_SchedulePaused
+	//	*Event_ScheduleResumed
+	//	*Event_ScheduleFired
+	//	*Event_ScheduleSkipped
+	//	*Event_FiringSubmitted
+	//	*Event_FiringEnded
+	//	*Event_ScheduleSummarized
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1129,6 +1194,96 @@ func (x *Event) GetSlotSummarized() *SlotSummarized {
 	return nil
 }
 
+func (x *Event) GetScheduleOpened() *ScheduleOpened {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ScheduleOpened); ok {
+			return x.ScheduleOpened
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetScheduleArmed() *ScheduleArmed {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ScheduleArmed); ok {
+			return x.ScheduleArmed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetScheduleDisarmed() *ScheduleDisarmed {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ScheduleDisarmed); ok {
+			return x.ScheduleDisarmed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetSchedulePaused() *SchedulePaused {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_SchedulePaused); ok {
+			return x.SchedulePaused
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetScheduleResumed() *ScheduleResumed {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ScheduleResumed); ok {
+			return x.ScheduleResumed
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetScheduleFired() *ScheduleFired {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ScheduleFired); ok {
+			return x.ScheduleFired
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetScheduleSkipped() *ScheduleSkipped {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ScheduleSkipped); ok {
+			return x.ScheduleSkipped
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetFiringSubmitted() *FiringSubmitted {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_FiringSubmitted); ok {
+			return x.FiringSubmitted
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetFiringEnded() *FiringEnded {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_FiringEnded); ok {
+			return x.FiringEnded
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetScheduleSummarized() *ScheduleSummarized {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ScheduleSummarized); ok {
+			return x.ScheduleSummarized
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -1354,6 +1509,47 @@ type Event_SlotSummarized struct {
 	SlotSummarized *SlotSummarized `protobuf:"bytes,67,opt,name=slot_summarized,json=slotSummarized,proto3,oneof"`
 }
 
+type Event_ScheduleOpened struct {
+	// Of schedules. They have those about listeners and consumed events of orders, too: the frame is then the number of a collection.
+	ScheduleOpened *ScheduleOpened `protobuf:"bytes,70,opt,name=schedule_opened,json=scheduleOpened,proto3,oneof"`
+}
+
+type Event_ScheduleArmed struct {
+	ScheduleArmed *ScheduleArmed `protobuf:"bytes,71,opt,name=schedule_armed,json=scheduleArmed,proto3,oneof"`
+}
+
+type Event_ScheduleDisarmed struct {
+	ScheduleDisarmed *ScheduleDisarmed `protobuf:"bytes,72,opt,name=schedule_disarmed,json=scheduleDisarmed,proto3,oneof"`
+}
+
+type Event_SchedulePaused struct {
+	SchedulePaused *SchedulePaused `protobuf:"bytes,73,opt,name=schedule_paused,json=schedulePaused,proto3,oneof"`
+}
+
+type Event_ScheduleResumed struct {
+	ScheduleResumed *ScheduleResumed `protobuf:"bytes,74,opt,name=schedule_resumed,json=scheduleResumed,proto3,oneof"`
+}
+
+type Event_ScheduleFired struct {
+	ScheduleFired *ScheduleFired `protobuf:"bytes,75,opt,name=schedule_fired,json=scheduleFired,proto3,oneof"`
+}
+
+type Event_ScheduleSkipped struct {
+	ScheduleSkipped *ScheduleSkipped `protobuf:"bytes,76,opt,name=schedule_skipped,json=scheduleSkipped,proto3,oneof"`
+}
+
+type Event_FiringSubmitted struct {
+	FiringSubmitted *FiringSubmitted `protobuf:"bytes,77,opt,name=firing_submitted,json=firingSubmitted,proto3,oneof"`
+}
+
+type Event_FiringEnded struct {
+	FiringEnded *FiringEnded `protobuf:"bytes,78,opt,name=firing_ended,json=firingEnded,proto3,oneof"`
+}
+
+type Event_ScheduleSummarized struct {
+	ScheduleSummarized *ScheduleSummarized `protobuf:"bytes,79,opt,name=schedule_summarized,json=scheduleSummarized,proto3,oneof"`
+}
+
 func (*Event_OrderAccepted) isEvent_Kind() {}
 
 func (*Event_OrderStarted) isEvent_Kind() {}
@@ -1463,6 +1659,26 @@ func (*Event_EventSettled) isEvent_Kind() {}
 func (*Event_EventsExpired) isEvent_Kind() {}
 
 func (*Event_SlotSummarized) isEvent_Kind() {}
+
+func (*Event_ScheduleOpened) isEvent_Kind() {}
+
+func (*Event_ScheduleArmed) isEvent_Kind() {}
+
+func (*Event_ScheduleDisarmed) isEvent_Kind() {}
+
+func (*Event_SchedulePaused) isEvent_Kind() {}
+
+func (*Event_ScheduleResumed) isEvent_Kind() {}
+
+func (*Event_ScheduleFired) isEvent_Kind() {}
+
+func (*Event_ScheduleSkipped) isEvent_Kind() {}
+
+func (*Event_FiringSubmitted) isEvent_Kind() {}
+
+func (*Event_FiringEnded) isEvent_Kind() {}
+
+func (*Event_ScheduleSummarized) isEvent_Kind() {}
 
 // OrderAccepted begins every history.
 type OrderAccepted struct {
@@ -3363,8 +3579,11 @@ type EventConsumed struct {
 	Sequence uint64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// A CloudEvent, in the JSON format.
 	Event []byte `protobuf:"bytes,4,opt,name=event,proto3" json:"event,omitempty"`
-	// The task listens for no more.
-	Last          bool `protobuf:"varint,5,opt,name=last,proto3" json:"last,omitempty"`
+	// The task listens for no more; of a schedule, its collection is whole.
+	Last bool `protobuf:"varint,5,opt,name=last,proto3" json:"last,omitempty"`
+	// Of a schedule: the event is one of those that end a collection, and the values by which others correlate with it.
+	Ends          bool          `protobuf:"varint,6,opt,name=ends,proto3" json:"ends,omitempty"`
+	Correlated    []*Correlated `protobuf:"bytes,7,rep,name=correlated,proto3" json:"correlated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3432,6 +3651,20 @@ func (x *EventConsumed) GetLast() bool {
 		return x.Last
 	}
 	return false
+}
+
+func (x *EventConsumed) GetEnds() bool {
+	if x != nil {
+		return x.Ends
+	}
+	return false
+}
+
+func (x *EventConsumed) GetCorrelated() []*Correlated {
+	if x != nil {
+		return x.Correlated
+	}
+	return nil
 }
 
 // ListenerForgotten: the slot knows that a listener does not listen any more.
@@ -4278,6 +4511,1086 @@ func (x *SeenEvent) GetUntil() int64 {
 	return 0
 }
 
+// ScheduleOpened begins the history of a schedule: that of the definitions of a name.
+type ScheduleOpened struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// schedule/ and a digest of what follows.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Namespace     string `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name          string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScheduleOpened) Reset() {
+	*x = ScheduleOpened{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScheduleOpened) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScheduleOpened) ProtoMessage() {}
+
+func (x *ScheduleOpened) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScheduleOpened.ProtoReflect.Descriptor instead.
+func (*ScheduleOpened) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ScheduleOpened) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ScheduleOpened) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ScheduleOpened) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// ScheduleArmed: orders of a definition come into being from now on, as it says. If it says the same as the one before, all goes on as it
+// stands; else what was collected for the one before is dropped.
+type ScheduleArmed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// namespace/name:version.
+	Definition     string `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
+	DefinitionHash []byte `protobuf:"bytes,2,opt,name=definition_hash,json=definitionHash,proto3" json:"definition_hash,omitempty"`
+	// A digest of what the definition says of its schedule.
+	Rule []byte `protobuf:"bytes,3,opt,name=rule,proto3" json:"rule,omitempty"`
+	// When it is due next; 0: never, or not before something else has happened. So it is in the events that follow.
+	Next int64 `protobuf:"varint,4,opt,name=next,proto3" json:"next,omitempty"`
+	// Those by which it listens.
+	Listeners     []*Listener `protobuf:"bytes,5,rep,name=listeners,proto3" json:"listeners,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScheduleArmed) Reset() {
+	*x = ScheduleArmed{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScheduleArmed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScheduleArmed) ProtoMessage() {}
+
+func (x *ScheduleArmed) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScheduleArmed.ProtoReflect.Descriptor instead.
+func (*ScheduleArmed) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *ScheduleArmed) GetDefinition() string {
+	if x != nil {
+		return x.Definition
+	}
+	return ""
+}
+
+func (x *ScheduleArmed) GetDefinitionHash() []byte {
+	if x != nil {
+		return x.DefinitionHash
+	}
+	return nil
+}
+
+func (x *ScheduleArmed) GetRule() []byte {
+	if x != nil {
+		return x.Rule
+	}
+	return nil
+}
+
+func (x *ScheduleArmed) GetNext() int64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+func (x *ScheduleArmed) GetListeners() []*Listener {
+	if x != nil {
+		return x.Listeners
+	}
+	return nil
+}
+
+// ScheduleDisarmed: no more orders come into being, as no version of the definition is left that has a schedule and takes new orders.
+type ScheduleDisarmed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScheduleDisarmed) Reset() {
+	*x = ScheduleDisarmed{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScheduleDisarmed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScheduleDisarmed) ProtoMessage() {}
+
+func (x *ScheduleDisarmed) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScheduleDisarmed.ProtoReflect.Descriptor instead.
+func (*ScheduleDisarmed) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{50}
+}
+
+// SchedulePaused: nothing fires until the schedule is resumed. It listens no more.
+type SchedulePaused struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who paused it, and why, in their words.
+	By            string `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SchedulePaused) Reset() {
+	*x = SchedulePaused{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SchedulePaused) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SchedulePaused) ProtoMessage() {}
+
+func (x *SchedulePaused) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SchedulePaused.ProtoReflect.Descriptor instead.
+func (*SchedulePaused) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *SchedulePaused) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *SchedulePaused) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ScheduleResumed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	By            string                 `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Next          int64                  `protobuf:"varint,3,opt,name=next,proto3" json:"next,omitempty"`
+	Listeners     []*Listener            `protobuf:"bytes,4,rep,name=listeners,proto3" json:"listeners,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScheduleResumed) Reset() {
+	*x = ScheduleResumed{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScheduleResumed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScheduleResumed) ProtoMessage() {}
+
+func (x *ScheduleResumed) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScheduleResumed.ProtoReflect.Descriptor instead.
+func (*ScheduleResumed) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *ScheduleResumed) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *ScheduleResumed) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ScheduleResumed) GetNext() int64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+func (x *ScheduleResumed) GetListeners() []*Listener {
+	if x != nil {
+		return x.Listeners
+	}
+	return nil
+}
+
+// ScheduleFired: an order is to be submitted.
+type ScheduleFired struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Firings are numbered, from 1.
+	Number         uint64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	OrderId        string `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	Definition     string `protobuf:"bytes,3,opt,name=definition,proto3" json:"definition,omitempty"`
+	DefinitionHash []byte `protobuf:"bytes,4,opt,name=definition_hash,json=definitionHash,proto3" json:"definition_hash,omitempty"`
+	// The due time for which it is; 0: it is for events, or was asked for.
+	Due  int64 `protobuf:"varint,5,opt,name=due,proto3" json:"due,omitempty"`
+	Next int64 `protobuf:"varint,6,opt,name=next,proto3" json:"next,omitempty"`
+	// The collection that has the events for which it is; 0: it is for none.
+	Collection uint32 `protobuf:"varint,7,opt,name=collection,proto3" json:"collection,omitempty"`
+	// The input, unless that is the collection.
+	Input []byte `protobuf:"bytes,8,opt,name=input,proto3" json:"input,omitempty"`
+	// The schedule has to know when the order ends.
+	Awaited bool `protobuf:"varint,9,opt,name=awaited,proto3" json:"awaited,omitempty"`
+	// Who asked for it, and why, in their words.
+	By            string `protobuf:"bytes,10,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScheduleFired) Reset() {
+	*x = ScheduleFired{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScheduleFired) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScheduleFired) ProtoMessage() {}
+
+func (x *ScheduleFired) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScheduleFired.ProtoReflect.Descriptor instead.
+func (*ScheduleFired) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *ScheduleFired) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ScheduleFired) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *ScheduleFired) GetDefinition() string {
+	if x != nil {
+		return x.Definition
+	}
+	return ""
+}
+
+func (x *ScheduleFired) GetDefinitionHash() []byte {
+	if x != nil {
+		return x.DefinitionHash
+	}
+	return nil
+}
+
+func (x *ScheduleFired) GetDue() int64 {
+	if x != nil {
+		return x.Due
+	}
+	return 0
+}
+
+func (x *ScheduleFired) GetNext() int64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+func (x *ScheduleFired) GetCollection() uint32 {
+	if x != nil {
+		return x.Collection
+	}
+	return 0
+}
+
+func (x *ScheduleFired) GetInput() []byte {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *ScheduleFired) GetAwaited() bool {
+	if x != nil {
+		return x.Awaited
+	}
+	return false
+}
+
+func (x *ScheduleFired) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *ScheduleFired) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// ScheduleSkipped: due times are passed over, or what was collected is.
+type ScheduleSkipped struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Why   Skip                   `protobuf:"varint,1,opt,name=why,proto3,enum=holdfast.journal.v1.Skip" json:"why,omitempty"`
+	// The first and the last of the due times.
+	From       int64  `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"`
+	To         int64  `protobuf:"varint,3,opt,name=to,proto3" json:"to,omitempty"`
+	Next       int64  `protobuf:"varint,4,opt,name=next,proto3" json:"next,omitempty"`
+	Collection uint32 `protobuf:"varint,5,opt,name=collection,proto3" json:"collection,omitempty"`
+	// For people.
+	Detail        string `protobuf:"bytes,6,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScheduleSkipped) Reset() {
+	*x = ScheduleSkipped{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScheduleSkipped) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScheduleSkipped) ProtoMessage() {}
+
+func (x *ScheduleSkipped) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScheduleSkipped.ProtoReflect.Descriptor instead.
+func (*ScheduleSkipped) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *ScheduleSkipped) GetWhy() Skip {
+	if x != nil {
+		return x.Why
+	}
+	return Skip_SKIP_UNSPECIFIED
+}
+
+func (x *ScheduleSkipped) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *ScheduleSkipped) GetTo() int64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+func (x *ScheduleSkipped) GetNext() int64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+func (x *ScheduleSkipped) GetCollection() uint32 {
+	if x != nil {
+		return x.Collection
+	}
+	return 0
+}
+
+func (x *ScheduleSkipped) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+// FiringSubmitted: the order of a firing was accepted, or refused for good.
+type FiringSubmitted struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Number uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// Why it was refused; absent if it was not.
+	Error         *problemv1.Problem `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FiringSubmitted) Reset() {
+	*x = FiringSubmitted{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FiringSubmitted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FiringSubmitted) ProtoMessage() {}
+
+func (x *FiringSubmitted) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FiringSubmitted.ProtoReflect.Descriptor instead.
+func (*FiringSubmitted) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *FiringSubmitted) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *FiringSubmitted) GetError() *problemv1.Problem {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// FiringEnded: the order of a firing has ended.
+type FiringEnded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Next          int64                  `protobuf:"varint,2,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FiringEnded) Reset() {
+	*x = FiringEnded{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FiringEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FiringEnded) ProtoMessage() {}
+
+func (x *FiringEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FiringEnded.ProtoReflect.Descriptor instead.
+func (*FiringEnded) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *FiringEnded) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *FiringEnded) GetNext() int64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+// ScheduleSummarized: all that a schedule knows. Its history can be read from here on.
+type ScheduleSummarized struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Opened   *ScheduleOpened        `protobuf:"bytes,1,opt,name=opened,proto3" json:"opened,omitempty"`
+	OpenedAt int64                  `protobuf:"varint,2,opt,name=opened_at,json=openedAt,proto3" json:"opened_at,omitempty"`
+	// Absent: it is not armed.
+	Armed   *ScheduleArmed `protobuf:"bytes,3,opt,name=armed,proto3" json:"armed,omitempty"`
+	ArmedAt int64          `protobuf:"varint,4,opt,name=armed_at,json=armedAt,proto3" json:"armed_at,omitempty"`
+	// Absent: it is not paused.
+	Paused         *SchedulePaused `protobuf:"bytes,5,opt,name=paused,proto3" json:"paused,omitempty"`
+	PausedAt       int64           `protobuf:"varint,6,opt,name=paused_at,json=pausedAt,proto3" json:"paused_at,omitempty"`
+	Next           int64           `protobuf:"varint,7,opt,name=next,proto3" json:"next,omitempty"`
+	LastNumber     uint64          `protobuf:"varint,8,opt,name=last_number,json=lastNumber,proto3" json:"last_number,omitempty"`
+	LastListener   uint32          `protobuf:"varint,9,opt,name=last_listener,json=lastListener,proto3" json:"last_listener,omitempty"`
+	LastCollection uint32          `protobuf:"varint,10,opt,name=last_collection,json=lastCollection,proto3" json:"last_collection,omitempty"`
+	// Those that are to be submitted or are awaited.
+	Firings     []*Firing           `protobuf:"bytes,11,rep,name=firings,proto3" json:"firings,omitempty"`
+	Listeners   []*ScheduleListener `protobuf:"bytes,12,rep,name=listeners,proto3" json:"listeners,omitempty"`
+	Collections []*Collection       `protobuf:"bytes,13,rep,name=collections,proto3" json:"collections,omitempty"`
+	// Digests of the events that were consumed last.
+	Seen [][]byte `protobuf:"bytes,14,rep,name=seen,proto3" json:"seen,omitempty"`
+	// The last firing, without its input; absent: there was none.
+	Last          *Firing          `protobuf:"bytes,15,opt,name=last,proto3" json:"last,omitempty"`
+	Skipped       *ScheduleSkipped `protobuf:"bytes,16,opt,name=skipped,proto3" json:"skipped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScheduleSummarized) Reset() {
+	*x = ScheduleSummarized{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScheduleSummarized) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScheduleSummarized) ProtoMessage() {}
+
+func (x *ScheduleSummarized) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScheduleSummarized.ProtoReflect.Descriptor instead.
+func (*ScheduleSummarized) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *ScheduleSummarized) GetOpened() *ScheduleOpened {
+	if x != nil {
+		return x.Opened
+	}
+	return nil
+}
+
+func (x *ScheduleSummarized) GetOpenedAt() int64 {
+	if x != nil {
+		return x.OpenedAt
+	}
+	return 0
+}
+
+func (x *ScheduleSummarized) GetArmed() *ScheduleArmed {
+	if x != nil {
+		return x.Armed
+	}
+	return nil
+}
+
+func (x *ScheduleSummarized) GetArmedAt() int64 {
+	if x != nil {
+		return x.ArmedAt
+	}
+	return 0
+}
+
+func (x *ScheduleSummarized) GetPaused() *SchedulePaused {
+	if x != nil {
+		return x.Paused
+	}
+	return nil
+}
+
+func (x *ScheduleSummarized) GetPausedAt() int64 {
+	if x != nil {
+		return x.PausedAt
+	}
+	return 0
+}
+
+func (x *ScheduleSummarized) GetNext() int64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+func (x *ScheduleSummarized) GetLastNumber() uint64 {
+	if x != nil {
+		return x.LastNumber
+	}
+	return 0
+}
+
+func (x *ScheduleSummarized) GetLastListener() uint32 {
+	if x != nil {
+		return x.LastListener
+	}
+	return 0
+}
+
+func (x *ScheduleSummarized) GetLastCollection() uint32 {
+	if x != nil {
+		return x.LastCollection
+	}
+	return 0
+}
+
+func (x *ScheduleSummarized) GetFirings() []*Firing {
+	if x != nil {
+		return x.Firings
+	}
+	return nil
+}
+
+func (x *ScheduleSummarized) GetListeners() []*ScheduleListener {
+	if x != nil {
+		return x.Listeners
+	}
+	return nil
+}
+
+func (x *ScheduleSummarized) GetCollections() []*Collection {
+	if x != nil {
+		return x.Collections
+	}
+	return nil
+}
+
+func (x *ScheduleSummarized) GetSeen() [][]byte {
+	if x != nil {
+		return x.Seen
+	}
+	return nil
+}
+
+func (x *ScheduleSummarized) GetLast() *Firing {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *ScheduleSummarized) GetSkipped() *ScheduleSkipped {
+	if x != nil {
+		return x.Skipped
+	}
+	return nil
+}
+
+// Firing is how far a firing is.
+type Firing struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Fired         *ScheduleFired         `protobuf:"bytes,1,opt,name=fired,proto3" json:"fired,omitempty"`
+	At            int64                  `protobuf:"varint,2,opt,name=at,proto3" json:"at,omitempty"`
+	Submitted     bool                   `protobuf:"varint,3,opt,name=submitted,proto3" json:"submitted,omitempty"`
+	Ended         bool                   `protobuf:"varint,4,opt,name=ended,proto3" json:"ended,omitempty"`
+	Error         *problemv1.Problem     `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Firing) Reset() {
+	*x = Firing{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Firing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Firing) ProtoMessage() {}
+
+func (x *Firing) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Firing.ProtoReflect.Descriptor instead.
+func (*Firing) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *Firing) GetFired() *ScheduleFired {
+	if x != nil {
+		return x.Fired
+	}
+	return nil
+}
+
+func (x *Firing) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *Firing) GetSubmitted() bool {
+	if x != nil {
+		return x.Submitted
+	}
+	return false
+}
+
+func (x *Firing) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
+func (x *Firing) GetError() *problemv1.Problem {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// ScheduleListener is a listener of a schedule.
+type ScheduleListener struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Listener *Listener              `protobuf:"bytes,1,opt,name=listener,proto3" json:"listener,omitempty"`
+	// The slot knows it.
+	Known bool `protobuf:"varint,2,opt,name=known,proto3" json:"known,omitempty"`
+	// It listens no more, and the slot may not know that.
+	Deaf bool `protobuf:"varint,3,opt,name=deaf,proto3" json:"deaf,omitempty"`
+	// The number of the event that it has consumed last; 0: none.
+	Consumed      uint64 `protobuf:"varint,4,opt,name=consumed,proto3" json:"consumed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScheduleListener) Reset() {
+	*x = ScheduleListener{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScheduleListener) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScheduleListener) ProtoMessage() {}
+
+func (x *ScheduleListener) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScheduleListener.ProtoReflect.Descriptor instead.
+func (*ScheduleListener) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *ScheduleListener) GetListener() *Listener {
+	if x != nil {
+		return x.Listener
+	}
+	return nil
+}
+
+func (x *ScheduleListener) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
+}
+
+func (x *ScheduleListener) GetDeaf() bool {
+	if x != nil {
+		return x.Deaf
+	}
+	return false
+}
+
+func (x *ScheduleListener) GetConsumed() uint64 {
+	if x != nil {
+		return x.Consumed
+	}
+	return 0
+}
+
+// Collection is events that are consumed for one order.
+type Collection struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Number uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// CloudEvents, in the JSON format.
+	Events [][]byte `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
+	// The filters that have consumed an event.
+	Satisfied  []uint32      `protobuf:"varint,3,rep,packed,name=satisfied,proto3" json:"satisfied,omitempty"`
+	Correlated []*Correlated `protobuf:"bytes,4,rep,name=correlated,proto3" json:"correlated,omitempty"`
+	// What the first event that was consumed is known by.
+	Key           []byte `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Collection) Reset() {
+	*x = Collection{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Collection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Collection) ProtoMessage() {}
+
+func (x *Collection) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Collection.ProtoReflect.Descriptor instead.
+func (*Collection) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *Collection) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Collection) GetEvents() [][]byte {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *Collection) GetSatisfied() []uint32 {
+	if x != nil {
+		return x.Satisfied
+	}
+	return nil
+}
+
+func (x *Collection) GetCorrelated() []*Correlated {
+	if x != nil {
+		return x.Correlated
+	}
+	return nil
+}
+
+func (x *Collection) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+// Correlated is a value by which further events of a collection correlate.
+type Correlated struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Correlated) Reset() {
+	*x = Correlated{}
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Correlated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Correlated) ProtoMessage() {}
+
+func (x *Correlated) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Correlated.ProtoReflect.Descriptor instead.
+func (*Correlated) Descriptor() ([]byte, []int) {
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *Correlated) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Correlated) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 // StopRequested: a frame shall be left. Activities under way are awaited until the bound.
 type StopRequested struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -4298,7 +5611,7 @@ type StopRequested struct {
 
 func (x *StopRequested) Reset() {
 	*x = StopRequested{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[48]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4310,7 +5623,7 @@ func (x *StopRequested) String() string {
 func (*StopRequested) ProtoMessage() {}
 
 func (x *StopRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[48]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4323,7 +5636,7 @@ func (x *StopRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequested.ProtoReflect.Descriptor instead.
 func (*StopRequested) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{48}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *StopRequested) GetFrame() uint32 {
@@ -4396,7 +5709,7 @@ type CompensationStarted struct {
 
 func (x *CompensationStarted) Reset() {
 	*x = CompensationStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[49]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4408,7 +5721,7 @@ func (x *CompensationStarted) String() string {
 func (*CompensationStarted) ProtoMessage() {}
 
 func (x *CompensationStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[49]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4421,7 +5734,7 @@ func (x *CompensationStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensationStarted.ProtoReflect.Descriptor instead.
 func (*CompensationStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{49}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *CompensationStarted) GetFrame() uint32 {
@@ -4457,7 +5770,7 @@ type CompensationEnded struct {
 
 func (x *CompensationEnded) Reset() {
 	*x = CompensationEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[50]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4469,7 +5782,7 @@ func (x *CompensationEnded) String() string {
 func (*CompensationEnded) ProtoMessage() {}
 
 func (x *CompensationEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[50]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4482,7 +5795,7 @@ func (x *CompensationEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensationEnded.ProtoReflect.Descriptor instead.
 func (*CompensationEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{50}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *CompensationEnded) GetFrame() uint32 {
@@ -4517,7 +5830,7 @@ type CompensationFailed struct {
 
 func (x *CompensationFailed) Reset() {
 	*x = CompensationFailed{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[51]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4529,7 +5842,7 @@ func (x *CompensationFailed) String() string {
 func (*CompensationFailed) ProtoMessage() {}
 
 func (x *CompensationFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[51]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4542,7 +5855,7 @@ func (x *CompensationFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompensationFailed.ProtoReflect.Descriptor instead.
 func (*CompensationFailed) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{51}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *CompensationFailed) GetFrame() uint32 {
@@ -4568,7 +5881,7 @@ type InquiryStarted struct {
 
 func (x *InquiryStarted) Reset() {
 	*x = InquiryStarted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[52]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4580,7 +5893,7 @@ func (x *InquiryStarted) String() string {
 func (*InquiryStarted) ProtoMessage() {}
 
 func (x *InquiryStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[52]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4593,7 +5906,7 @@ func (x *InquiryStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InquiryStarted.ProtoReflect.Descriptor instead.
 func (*InquiryStarted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{52}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *InquiryStarted) GetFrame() uint32 {
@@ -4634,7 +5947,7 @@ type InquiryEnded struct {
 
 func (x *InquiryEnded) Reset() {
 	*x = InquiryEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[53]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4646,7 +5959,7 @@ func (x *InquiryEnded) String() string {
 func (*InquiryEnded) ProtoMessage() {}
 
 func (x *InquiryEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[53]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4659,7 +5972,7 @@ func (x *InquiryEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InquiryEnded.ProtoReflect.Descriptor instead.
 func (*InquiryEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{53}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *InquiryEnded) GetFrame() uint32 {
@@ -4685,7 +5998,7 @@ type ChildScheduled struct {
 
 func (x *ChildScheduled) Reset() {
 	*x = ChildScheduled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[54]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4697,7 +6010,7 @@ func (x *ChildScheduled) String() string {
 func (*ChildScheduled) ProtoMessage() {}
 
 func (x *ChildScheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[54]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4710,7 +6023,7 @@ func (x *ChildScheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildScheduled.ProtoReflect.Descriptor instead.
 func (*ChildScheduled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{54}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ChildScheduled) GetFrame() uint32 {
@@ -4763,7 +6076,7 @@ type ChildFaulted struct {
 
 func (x *ChildFaulted) Reset() {
 	*x = ChildFaulted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[55]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4775,7 +6088,7 @@ func (x *ChildFaulted) String() string {
 func (*ChildFaulted) ProtoMessage() {}
 
 func (x *ChildFaulted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[55]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4788,7 +6101,7 @@ func (x *ChildFaulted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildFaulted.ProtoReflect.Descriptor instead.
 func (*ChildFaulted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{55}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ChildFaulted) GetFrame() uint32 {
@@ -4833,7 +6146,7 @@ type ChildEnded struct {
 
 func (x *ChildEnded) Reset() {
 	*x = ChildEnded{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[56]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4845,7 +6158,7 @@ func (x *ChildEnded) String() string {
 func (*ChildEnded) ProtoMessage() {}
 
 func (x *ChildEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[56]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4858,7 +6171,7 @@ func (x *ChildEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildEnded.ProtoReflect.Descriptor instead.
 func (*ChildEnded) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{56}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ChildEnded) GetFrame() uint32 {
@@ -4898,7 +6211,7 @@ type ParentTold struct {
 
 func (x *ParentTold) Reset() {
 	*x = ParentTold{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[57]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4910,7 +6223,7 @@ func (x *ParentTold) String() string {
 func (*ParentTold) ProtoMessage() {}
 
 func (x *ParentTold) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[57]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4923,7 +6236,7 @@ func (x *ParentTold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParentTold.ProtoReflect.Descriptor instead.
 func (*ParentTold) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{57}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{71}
 }
 
 // LateResult: a result came after its task was left.
@@ -4941,7 +6254,7 @@ type LateResult struct {
 
 func (x *LateResult) Reset() {
 	*x = LateResult{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[58]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4953,7 +6266,7 @@ func (x *LateResult) String() string {
 func (*LateResult) ProtoMessage() {}
 
 func (x *LateResult) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[58]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4966,7 +6279,7 @@ func (x *LateResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LateResult.ProtoReflect.Descriptor instead.
 func (*LateResult) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{58}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *LateResult) GetTask() string {
@@ -5024,7 +6337,7 @@ type OrderCompleted struct {
 
 func (x *OrderCompleted) Reset() {
 	*x = OrderCompleted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[59]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5036,7 +6349,7 @@ func (x *OrderCompleted) String() string {
 func (*OrderCompleted) ProtoMessage() {}
 
 func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[59]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5049,7 +6362,7 @@ func (x *OrderCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCompleted.ProtoReflect.Descriptor instead.
 func (*OrderCompleted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{59}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *OrderCompleted) GetOutput() []byte {
@@ -5087,7 +6400,7 @@ type OrderFaulted struct {
 
 func (x *OrderFaulted) Reset() {
 	*x = OrderFaulted{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[60]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5099,7 +6412,7 @@ func (x *OrderFaulted) String() string {
 func (*OrderFaulted) ProtoMessage() {}
 
 func (x *OrderFaulted) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[60]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5112,7 +6425,7 @@ func (x *OrderFaulted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderFaulted.ProtoReflect.Descriptor instead.
 func (*OrderFaulted) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{60}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *OrderFaulted) GetError() *problemv1.Problem {
@@ -5148,7 +6461,7 @@ type OrderCancelled struct {
 
 func (x *OrderCancelled) Reset() {
 	*x = OrderCancelled{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[61]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5160,7 +6473,7 @@ func (x *OrderCancelled) String() string {
 func (*OrderCancelled) ProtoMessage() {}
 
 func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[61]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5173,7 +6486,7 @@ func (x *OrderCancelled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderCancelled.ProtoReflect.Descriptor instead.
 func (*OrderCancelled) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{61}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *OrderCancelled) GetReason() string {
@@ -5209,7 +6522,7 @@ type KeyReleased struct {
 
 func (x *KeyReleased) Reset() {
 	*x = KeyReleased{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[62]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5221,7 +6534,7 @@ func (x *KeyReleased) String() string {
 func (*KeyReleased) ProtoMessage() {}
 
 func (x *KeyReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[62]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5234,7 +6547,7 @@ func (x *KeyReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyReleased.ProtoReflect.Descriptor instead.
 func (*KeyReleased) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{62}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *KeyReleased) GetBy() string {
@@ -5279,7 +6592,7 @@ type OrderReopened struct {
 
 func (x *OrderReopened) Reset() {
 	*x = OrderReopened{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[63]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5291,7 +6604,7 @@ func (x *OrderReopened) String() string {
 func (*OrderReopened) ProtoMessage() {}
 
 func (x *OrderReopened) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[63]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5304,7 +6617,7 @@ func (x *OrderReopened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderReopened.ProtoReflect.Descriptor instead.
 func (*OrderReopened) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{63}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *OrderReopened) GetBy() string {
@@ -5386,7 +6699,7 @@ type OrderContinued struct {
 
 func (x *OrderContinued) Reset() {
 	*x = OrderContinued{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[64]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5398,7 +6711,7 @@ func (x *OrderContinued) String() string {
 func (*OrderContinued) ProtoMessage() {}
 
 func (x *OrderContinued) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[64]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5411,7 +6724,7 @@ func (x *OrderContinued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderContinued.ProtoReflect.Descriptor instead.
 func (*OrderContinued) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{64}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{78}
 }
 
 // OrderSuspended: nothing new begins until the order is resumed.
@@ -5425,7 +6738,7 @@ type OrderSuspended struct {
 
 func (x *OrderSuspended) Reset() {
 	*x = OrderSuspended{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[65]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5437,7 +6750,7 @@ func (x *OrderSuspended) String() string {
 func (*OrderSuspended) ProtoMessage() {}
 
 func (x *OrderSuspended) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[65]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5450,7 +6763,7 @@ func (x *OrderSuspended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderSuspended.ProtoReflect.Descriptor instead.
 func (*OrderSuspended) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{65}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *OrderSuspended) GetBy() string {
@@ -5477,7 +6790,7 @@ type OrderResumed struct {
 
 func (x *OrderResumed) Reset() {
 	*x = OrderResumed{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[66]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5489,7 +6802,7 @@ func (x *OrderResumed) String() string {
 func (*OrderResumed) ProtoMessage() {}
 
 func (x *OrderResumed) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[66]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5502,7 +6815,7 @@ func (x *OrderResumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderResumed.ProtoReflect.Descriptor instead.
 func (*OrderResumed) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{66}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *OrderResumed) GetBy() string {
@@ -5553,7 +6866,7 @@ type OrderRow struct {
 
 func (x *OrderRow) Reset() {
 	*x = OrderRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[67]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5565,7 +6878,7 @@ func (x *OrderRow) String() string {
 func (*OrderRow) ProtoMessage() {}
 
 func (x *OrderRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[67]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5578,7 +6891,7 @@ func (x *OrderRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderRow.ProtoReflect.Descriptor instead.
 func (*OrderRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{67}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *OrderRow) GetId() string {
@@ -5734,7 +7047,7 @@ type OpenRow struct {
 
 func (x *OpenRow) Reset() {
 	*x = OpenRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[68]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5746,7 +7059,7 @@ func (x *OpenRow) String() string {
 func (*OpenRow) ProtoMessage() {}
 
 func (x *OpenRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[68]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5759,7 +7072,7 @@ func (x *OpenRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRow.ProtoReflect.Descriptor instead.
 func (*OpenRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{68}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *OpenRow) GetId() string {
@@ -5869,7 +7182,7 @@ type Overflow struct {
 
 func (x *Overflow) Reset() {
 	*x = Overflow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[69]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5881,7 +7194,7 @@ func (x *Overflow) String() string {
 func (*Overflow) ProtoMessage() {}
 
 func (x *Overflow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[69]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5894,7 +7207,7 @@ func (x *Overflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overflow.ProtoReflect.Descriptor instead.
 func (*Overflow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{69}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *Overflow) GetActivity() string {
@@ -5943,7 +7256,7 @@ type OverflowRow struct {
 
 func (x *OverflowRow) Reset() {
 	*x = OverflowRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[70]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5955,7 +7268,7 @@ func (x *OverflowRow) String() string {
 func (*OverflowRow) ProtoMessage() {}
 
 func (x *OverflowRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[70]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5968,7 +7281,7 @@ func (x *OverflowRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OverflowRow.ProtoReflect.Descriptor instead.
 func (*OverflowRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{70}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *OverflowRow) GetId() string {
@@ -5999,14 +7312,16 @@ type DefinitionRow struct {
 	// Absent unless it is not for new orders any more.
 	Retirement *Retirement `protobuf:"bytes,9,opt,name=retirement,proto3" json:"retirement,omitempty"`
 	// Which events it listens for.
-	Routes        []*Route `protobuf:"bytes,10,rep,name=routes,proto3" json:"routes,omitempty"`
+	Routes []*Route `protobuf:"bytes,10,rep,name=routes,proto3" json:"routes,omitempty"`
+	// It says when its orders come into being by themselves.
+	Scheduled     bool `protobuf:"varint,11,opt,name=scheduled,proto3" json:"scheduled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DefinitionRow) Reset() {
 	*x = DefinitionRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[71]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6018,7 +7333,7 @@ func (x *DefinitionRow) String() string {
 func (*DefinitionRow) ProtoMessage() {}
 
 func (x *DefinitionRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[71]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6031,7 +7346,7 @@ func (x *DefinitionRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefinitionRow.ProtoReflect.Descriptor instead.
 func (*DefinitionRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{71}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *DefinitionRow) GetNamespace() string {
@@ -6104,6 +7419,13 @@ func (x *DefinitionRow) GetRoutes() []*Route {
 	return nil
 }
 
+func (x *DefinitionRow) GetScheduled() bool {
+	if x != nil {
+		return x.Scheduled
+	}
+	return false
+}
+
 // Route is a kind of events that a definition listens for: those of a type which have a value for each of some expressions go, with
 // these values, to a correlation slot.
 type Route struct {
@@ -6118,7 +7440,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[72]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6130,7 +7452,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[72]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6143,7 +7465,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{72}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *Route) GetType() string {
@@ -6175,7 +7497,7 @@ type Retirement struct {
 
 func (x *Retirement) Reset() {
 	*x = Retirement{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[73]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6187,7 +7509,7 @@ func (x *Retirement) String() string {
 func (*Retirement) ProtoMessage() {}
 
 func (x *Retirement) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[73]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6200,7 +7522,7 @@ func (x *Retirement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retirement.ProtoReflect.Descriptor instead.
 func (*Retirement) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{73}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *Retirement) GetAt() int64 {
@@ -6250,7 +7572,7 @@ type LimitRow struct {
 
 func (x *LimitRow) Reset() {
 	*x = LimitRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[74]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6262,7 +7584,7 @@ func (x *LimitRow) String() string {
 func (*LimitRow) ProtoMessage() {}
 
 func (x *LimitRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[74]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6275,7 +7597,7 @@ func (x *LimitRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitRow.ProtoReflect.Descriptor instead.
 func (*LimitRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{74}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *LimitRow) GetActivity() string {
@@ -6332,7 +7654,7 @@ type DirectoryRow struct {
 
 func (x *DirectoryRow) Reset() {
 	*x = DirectoryRow{}
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[75]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6344,7 +7666,7 @@ func (x *DirectoryRow) String() string {
 func (*DirectoryRow) ProtoMessage() {}
 
 func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[75]
+	mi := &file_holdfast_journal_v1_journal_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6357,7 +7679,7 @@ func (x *DirectoryRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryRow.ProtoReflect.Descriptor instead.
 func (*DirectoryRow) Descriptor() ([]byte, []int) {
-	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{75}
+	return file_holdfast_journal_v1_journal_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *DirectoryRow) GetHandle() []byte {
@@ -6405,7 +7727,7 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\bactivity\x18\x03 \x01(\tR\bactivity\x12\x10\n" +
 	"\x03key\x18\x04 \x01(\tR\x03key\x12\x18\n" +
 	"\aattempt\x18\x05 \x01(\rR\aattempt\x12\x19\n" +
-	"\bchild_id\x18\x06 \x01(\tR\achildId\"\x92!\n" +
+	"\bchild_id\x18\x06 \x01(\tR\achildId\"\xbe'\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12K\n" +
 	"\x0eorder_accepted\x18\x02 \x01(\v2\".holdfast.journal.v1.OrderAcceptedH\x00R\rorderAccepted\x12H\n" +
@@ -6469,7 +7791,17 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\revent_offered\x18@ \x01(\v2!.holdfast.journal.v1.EventOfferedH\x00R\feventOffered\x12H\n" +
 	"\revent_settled\x18A \x01(\v2!.holdfast.journal.v1.EventSettledH\x00R\feventSettled\x12K\n" +
 	"\x0eevents_expired\x18B \x01(\v2\".holdfast.journal.v1.EventsExpiredH\x00R\reventsExpired\x12N\n" +
-	"\x0fslot_summarized\x18C \x01(\v2#.holdfast.journal.v1.SlotSummarizedH\x00R\x0eslotSummarizedB\x06\n" +
+	"\x0fslot_summarized\x18C \x01(\v2#.holdfast.journal.v1.SlotSummarizedH\x00R\x0eslotSummarized\x12N\n" +
+	"\x0fschedule_opened\x18F \x01(\v2#.holdfast.journal.v1.ScheduleOpenedH\x00R\x0escheduleOpened\x12K\n" +
+	"\x0eschedule_armed\x18G \x01(\v2\".holdfast.journal.v1.ScheduleArmedH\x00R\rscheduleArmed\x12T\n" +
+	"\x11schedule_disarmed\x18H \x01(\v2%.holdfast.journal.v1.ScheduleDisarmedH\x00R\x10scheduleDisarmed\x12N\n" +
+	"\x0fschedule_paused\x18I \x01(\v2#.holdfast.journal.v1.SchedulePausedH\x00R\x0eschedulePaused\x12Q\n" +
+	"\x10schedule_resumed\x18J \x01(\v2$.holdfast.journal.v1.ScheduleResumedH\x00R\x0fscheduleResumed\x12K\n" +
+	"\x0eschedule_fired\x18K \x01(\v2\".holdfast.journal.v1.ScheduleFiredH\x00R\rscheduleFired\x12Q\n" +
+	"\x10schedule_skipped\x18L \x01(\v2$.holdfast.journal.v1.ScheduleSkippedH\x00R\x0fscheduleSkipped\x12Q\n" +
+	"\x10firing_submitted\x18M \x01(\v2$.holdfast.journal.v1.FiringSubmittedH\x00R\x0ffiringSubmitted\x12E\n" +
+	"\ffiring_ended\x18N \x01(\v2 .holdfast.journal.v1.FiringEndedH\x00R\vfiringEnded\x12Z\n" +
+	"\x13schedule_summarized\x18O \x01(\v2'.holdfast.journal.v1.ScheduleSummarizedH\x00R\x12scheduleSummarizedB\x06\n" +
 	"\x04kind\"\x82\x03\n" +
 	"\rOrderAccepted\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1e\n" +
@@ -6610,13 +7942,17 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x04slot\x18\x03 \x01(\v2\x1f.holdfast.journal.v1.SlotOpenedR\x04slot\"A\n" +
 	"\rListenerKnown\x12\x1a\n" +
 	"\blistener\x18\x01 \x01(\rR\blistener\x12\x14\n" +
-	"\x05frame\x18\x02 \x01(\rR\x05frame\"\x87\x01\n" +
+	"\x05frame\x18\x02 \x01(\rR\x05frame\"\xdc\x01\n" +
 	"\rEventConsumed\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x12\x1a\n" +
 	"\blistener\x18\x02 \x01(\rR\blistener\x12\x1a\n" +
 	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12\x14\n" +
 	"\x05event\x18\x04 \x01(\fR\x05event\x12\x12\n" +
-	"\x04last\x18\x05 \x01(\bR\x04last\"C\n" +
+	"\x04last\x18\x05 \x01(\bR\x04last\x12\x12\n" +
+	"\x04ends\x18\x06 \x01(\bR\x04ends\x12?\n" +
+	"\n" +
+	"correlated\x18\a \x03(\v2\x1f.holdfast.journal.v1.CorrelatedR\n" +
+	"correlated\"C\n" +
 	"\x11ListenerForgotten\x12\x1a\n" +
 	"\blistener\x18\x01 \x01(\rR\blistener\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\"\x92\x01\n" +
@@ -6678,7 +8014,103 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\bdeclined\x18\x03 \x03(\rR\bdeclined\"3\n" +
 	"\tSeenEvent\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
-	"\x05until\x18\x02 \x01(\x03R\x05until\"\x85\x02\n" +
+	"\x05until\x18\x02 \x01(\x03R\x05until\"R\n" +
+	"\x0eScheduleOpened\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\xbd\x01\n" +
+	"\rScheduleArmed\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\tR\n" +
+	"definition\x12'\n" +
+	"\x0fdefinition_hash\x18\x02 \x01(\fR\x0edefinitionHash\x12\x12\n" +
+	"\x04rule\x18\x03 \x01(\fR\x04rule\x12\x12\n" +
+	"\x04next\x18\x04 \x01(\x03R\x04next\x12;\n" +
+	"\tlisteners\x18\x05 \x03(\v2\x1d.holdfast.journal.v1.ListenerR\tlisteners\"\x12\n" +
+	"\x10ScheduleDisarmed\"8\n" +
+	"\x0eSchedulePaused\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x8a\x01\n" +
+	"\x0fScheduleResumed\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04next\x18\x03 \x01(\x03R\x04next\x12;\n" +
+	"\tlisteners\x18\x04 \x03(\v2\x1d.holdfast.journal.v1.ListenerR\tlisteners\"\xa9\x02\n" +
+	"\rScheduleFired\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x19\n" +
+	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x03 \x01(\tR\n" +
+	"definition\x12'\n" +
+	"\x0fdefinition_hash\x18\x04 \x01(\fR\x0edefinitionHash\x12\x10\n" +
+	"\x03due\x18\x05 \x01(\x03R\x03due\x12\x12\n" +
+	"\x04next\x18\x06 \x01(\x03R\x04next\x12\x1e\n" +
+	"\n" +
+	"collection\x18\a \x01(\rR\n" +
+	"collection\x12\x14\n" +
+	"\x05input\x18\b \x01(\fR\x05input\x12\x18\n" +
+	"\aawaited\x18\t \x01(\bR\aawaited\x12\x0e\n" +
+	"\x02by\x18\n" +
+	" \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\v \x01(\tR\x06reason\"\xae\x01\n" +
+	"\x0fScheduleSkipped\x12+\n" +
+	"\x03why\x18\x01 \x01(\x0e2\x19.holdfast.journal.v1.SkipR\x03why\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\x03R\x04from\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\x03R\x02to\x12\x12\n" +
+	"\x04next\x18\x04 \x01(\x03R\x04next\x12\x1e\n" +
+	"\n" +
+	"collection\x18\x05 \x01(\rR\n" +
+	"collection\x12\x16\n" +
+	"\x06detail\x18\x06 \x01(\tR\x06detail\"]\n" +
+	"\x0fFiringSubmitted\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x122\n" +
+	"\x05error\x18\x02 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"9\n" +
+	"\vFiringEnded\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\x03R\x04next\"\xe4\x05\n" +
+	"\x12ScheduleSummarized\x12;\n" +
+	"\x06opened\x18\x01 \x01(\v2#.holdfast.journal.v1.ScheduleOpenedR\x06opened\x12\x1b\n" +
+	"\topened_at\x18\x02 \x01(\x03R\bopenedAt\x128\n" +
+	"\x05armed\x18\x03 \x01(\v2\".holdfast.journal.v1.ScheduleArmedR\x05armed\x12\x19\n" +
+	"\barmed_at\x18\x04 \x01(\x03R\aarmedAt\x12;\n" +
+	"\x06paused\x18\x05 \x01(\v2#.holdfast.journal.v1.SchedulePausedR\x06paused\x12\x1b\n" +
+	"\tpaused_at\x18\x06 \x01(\x03R\bpausedAt\x12\x12\n" +
+	"\x04next\x18\a \x01(\x03R\x04next\x12\x1f\n" +
+	"\vlast_number\x18\b \x01(\x04R\n" +
+	"lastNumber\x12#\n" +
+	"\rlast_listener\x18\t \x01(\rR\flastListener\x12'\n" +
+	"\x0flast_collection\x18\n" +
+	" \x01(\rR\x0elastCollection\x125\n" +
+	"\afirings\x18\v \x03(\v2\x1b.holdfast.journal.v1.FiringR\afirings\x12C\n" +
+	"\tlisteners\x18\f \x03(\v2%.holdfast.journal.v1.ScheduleListenerR\tlisteners\x12A\n" +
+	"\vcollections\x18\r \x03(\v2\x1f.holdfast.journal.v1.CollectionR\vcollections\x12\x12\n" +
+	"\x04seen\x18\x0e \x03(\fR\x04seen\x12/\n" +
+	"\x04last\x18\x0f \x01(\v2\x1b.holdfast.journal.v1.FiringR\x04last\x12>\n" +
+	"\askipped\x18\x10 \x01(\v2$.holdfast.journal.v1.ScheduleSkippedR\askipped\"\xba\x01\n" +
+	"\x06Firing\x128\n" +
+	"\x05fired\x18\x01 \x01(\v2\".holdfast.journal.v1.ScheduleFiredR\x05fired\x12\x0e\n" +
+	"\x02at\x18\x02 \x01(\x03R\x02at\x12\x1c\n" +
+	"\tsubmitted\x18\x03 \x01(\bR\tsubmitted\x12\x14\n" +
+	"\x05ended\x18\x04 \x01(\bR\x05ended\x122\n" +
+	"\x05error\x18\x05 \x01(\v2\x1c.holdfast.problem.v1.ProblemR\x05error\"\x93\x01\n" +
+	"\x10ScheduleListener\x129\n" +
+	"\blistener\x18\x01 \x01(\v2\x1d.holdfast.journal.v1.ListenerR\blistener\x12\x14\n" +
+	"\x05known\x18\x02 \x01(\bR\x05known\x12\x12\n" +
+	"\x04deaf\x18\x03 \x01(\bR\x04deaf\x12\x1a\n" +
+	"\bconsumed\x18\x04 \x01(\x04R\bconsumed\"\xad\x01\n" +
+	"\n" +
+	"Collection\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12\x16\n" +
+	"\x06events\x18\x02 \x03(\fR\x06events\x12\x1c\n" +
+	"\tsatisfied\x18\x03 \x03(\rR\tsatisfied\x12?\n" +
+	"\n" +
+	"correlated\x18\x04 \x03(\v2\x1f.holdfast.journal.v1.CorrelatedR\n" +
+	"correlated\x12\x10\n" +
+	"\x03key\x18\x05 \x01(\fR\x03key\"6\n" +
+	"\n" +
+	"Correlated\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\x85\x02\n" +
 	"\rStopRequested\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\rR\x05frame\x124\n" +
 	"\x05cause\x18\x02 \x01(\x0e2\x1e.holdfast.journal.v1.StopCauseR\x05cause\x122\n" +
@@ -6825,7 +8257,7 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x05bytes\x18\x05 \x01(\rR\x05bytes\"3\n" +
 	"\vOverflowRow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
-	"\x05bytes\x18\x02 \x01(\rR\x05bytes\"\xd7\x02\n" +
+	"\x05bytes\x18\x02 \x01(\rR\x05bytes\"\xf5\x02\n" +
 	"\rDefinitionRow\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -6842,7 +8274,8 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"retirement\x18\t \x01(\v2\x1f.holdfast.journal.v1.RetirementR\n" +
 	"retirement\x122\n" +
 	"\x06routes\x18\n" +
-	" \x03(\v2\x1a.holdfast.journal.v1.RouteR\x06routes\"?\n" +
+	" \x03(\v2\x1a.holdfast.journal.v1.RouteR\x06routes\x12\x1c\n" +
+	"\tscheduled\x18\v \x01(\bR\tscheduled\"?\n" +
 	"\x05Route\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\"\n" +
 	"\fcorrelations\x18\x02 \x03(\tR\fcorrelations\"c\n" +
@@ -6874,7 +8307,13 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rVERDICT_TAKEN\x10\x01\x12\x14\n" +
 	"\x10VERDICT_DECLINED\x10\x02\x12\x10\n" +
-	"\fVERDICT_OVER\x10\x03*\xb9\x01\n" +
+	"\fVERDICT_OVER\x10\x03*O\n" +
+	"\x04Skip\x12\x14\n" +
+	"\x10SKIP_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vSKIP_MISSED\x10\x01\x12\x10\n" +
+	"\fSKIP_OVERLAP\x10\x02\x12\x0e\n" +
+	"\n" +
+	"SKIP_UNFIT\x10\x03*\xb9\x01\n" +
 	"\tStopCause\x12\x1a\n" +
 	"\x16STOP_CAUSE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11STOP_CAUSE_CANCEL\x10\x01\x12\x16\n" +
@@ -6902,187 +8341,229 @@ func file_holdfast_journal_v1_journal_proto_rawDescGZIP() []byte {
 	return file_holdfast_journal_v1_journal_proto_rawDescData
 }
 
-var file_holdfast_journal_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 76)
+var file_holdfast_journal_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_holdfast_journal_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 90)
 var file_holdfast_journal_v1_journal_proto_goTypes = []any{
 	(Outcome)(0),                // 0: holdfast.journal.v1.Outcome
 	(Verdict)(0),                // 1: holdfast.journal.v1.Verdict
-	(StopCause)(0),              // 2: holdfast.journal.v1.StopCause
-	(Reopening)(0),              // 3: holdfast.journal.v1.Reopening
-	(*Record)(nil),              // 4: holdfast.journal.v1.Record
-	(*RecordHead)(nil),          // 5: holdfast.journal.v1.RecordHead
-	(*TasksEntered)(nil),        // 6: holdfast.journal.v1.TasksEntered
-	(*TaskEntered)(nil),         // 7: holdfast.journal.v1.TaskEntered
-	(*Event)(nil),               // 8: holdfast.journal.v1.Event
-	(*OrderAccepted)(nil),       // 9: holdfast.journal.v1.OrderAccepted
-	(*Parent)(nil),              // 10: holdfast.journal.v1.Parent
-	(*Label)(nil),               // 11: holdfast.journal.v1.Label
-	(*OrderQueued)(nil),         // 12: holdfast.journal.v1.OrderQueued
-	(*OrderStarted)(nil),        // 13: holdfast.journal.v1.OrderStarted
-	(*TaskStarted)(nil),         // 14: holdfast.journal.v1.TaskStarted
-	(*TaskSkipped)(nil),         // 15: holdfast.journal.v1.TaskSkipped
-	(*AttemptScheduled)(nil),    // 16: holdfast.journal.v1.AttemptScheduled
-	(*AttemptOverflowed)(nil),   // 17: holdfast.journal.v1.AttemptOverflowed
-	(*AttemptSent)(nil),         // 18: holdfast.journal.v1.AttemptSent
-	(*AttemptLost)(nil),         // 19: holdfast.journal.v1.AttemptLost
-	(*AttemptFound)(nil),        // 20: holdfast.journal.v1.AttemptFound
-	(*AttemptOverdue)(nil),      // 21: holdfast.journal.v1.AttemptOverdue
-	(*AttemptEnded)(nil),        // 22: holdfast.journal.v1.AttemptEnded
-	(*TaskCompleted)(nil),       // 23: holdfast.journal.v1.TaskCompleted
-	(*TaskFaulted)(nil),         // 24: holdfast.journal.v1.TaskFaulted
-	(*WaitStarted)(nil),         // 25: holdfast.journal.v1.WaitStarted
-	(*RetryScheduled)(nil),      // 26: holdfast.journal.v1.RetryScheduled
-	(*RetryStarted)(nil),        // 27: holdfast.journal.v1.RetryStarted
-	(*CatchStarted)(nil),        // 28: holdfast.journal.v1.CatchStarted
-	(*LoopStarted)(nil),         // 29: holdfast.journal.v1.LoopStarted
-	(*BranchStarted)(nil),       // 30: holdfast.journal.v1.BranchStarted
-	(*BranchCompleted)(nil),     // 31: holdfast.journal.v1.BranchCompleted
-	(*BranchLeft)(nil),          // 32: holdfast.journal.v1.BranchLeft
-	(*EmitScheduled)(nil),       // 33: holdfast.journal.v1.EmitScheduled
-	(*EmitEnded)(nil),           // 34: holdfast.journal.v1.EmitEnded
-	(*ListenStarted)(nil),       // 35: holdfast.journal.v1.ListenStarted
-	(*Listener)(nil),            // 36: holdfast.journal.v1.Listener
-	(*ListenerKnown)(nil),       // 37: holdfast.journal.v1.ListenerKnown
-	(*EventConsumed)(nil),       // 38: holdfast.journal.v1.EventConsumed
-	(*ListenerForgotten)(nil),   // 39: holdfast.journal.v1.ListenerForgotten
-	(*SlotOpened)(nil),          // 40: holdfast.journal.v1.SlotOpened
-	(*Correlation)(nil),         // 41: holdfast.journal.v1.Correlation
-	(*ListenerAdded)(nil),       // 42: holdfast.journal.v1.ListenerAdded
-	(*ListenerRemoved)(nil),     // 43: holdfast.journal.v1.ListenerRemoved
-	(*EventPublished)(nil),      // 44: holdfast.journal.v1.EventPublished
-	(*EventOffered)(nil),        // 45: holdfast.journal.v1.EventOffered
-	(*EventSettled)(nil),        // 46: holdfast.journal.v1.EventSettled
-	(*EventsExpired)(nil),       // 47: holdfast.journal.v1.EventsExpired
-	(*SlotSummarized)(nil),      // 48: holdfast.journal.v1.SlotSummarized
-	(*QueuedListener)(nil),      // 49: holdfast.journal.v1.QueuedListener
-	(*KeptEvent)(nil),           // 50: holdfast.journal.v1.KeptEvent
-	(*SeenEvent)(nil),           // 51: holdfast.journal.v1.SeenEvent
-	(*StopRequested)(nil),       // 52: holdfast.journal.v1.StopRequested
-	(*CompensationStarted)(nil), // 53: holdfast.journal.v1.CompensationStarted
-	(*CompensationEnded)(nil),   // 54: holdfast.journal.v1.CompensationEnded
-	(*CompensationFailed)(nil),  // 55: holdfast.journal.v1.CompensationFailed
-	(*InquiryStarted)(nil),      // 56: holdfast.journal.v1.InquiryStarted
-	(*InquiryEnded)(nil),        // 57: holdfast.journal.v1.InquiryEnded
-	(*ChildScheduled)(nil),      // 58: holdfast.journal.v1.ChildScheduled
-	(*ChildFaulted)(nil),        // 59: holdfast.journal.v1.ChildFaulted
-	(*ChildEnded)(nil),          // 60: holdfast.journal.v1.ChildEnded
-	(*ParentTold)(nil),          // 61: holdfast.journal.v1.ParentTold
-	(*LateResult)(nil),          // 62: holdfast.journal.v1.LateResult
-	(*OrderCompleted)(nil),      // 63: holdfast.journal.v1.OrderCompleted
-	(*OrderFaulted)(nil),        // 64: holdfast.journal.v1.OrderFaulted
-	(*OrderCancelled)(nil),      // 65: holdfast.journal.v1.OrderCancelled
-	(*KeyReleased)(nil),         // 66: holdfast.journal.v1.KeyReleased
-	(*OrderReopened)(nil),       // 67: holdfast.journal.v1.OrderReopened
-	(*OrderContinued)(nil),      // 68: holdfast.journal.v1.OrderContinued
-	(*OrderSuspended)(nil),      // 69: holdfast.journal.v1.OrderSuspended
-	(*OrderResumed)(nil),        // 70: holdfast.journal.v1.OrderResumed
-	(*OrderRow)(nil),            // 71: holdfast.journal.v1.OrderRow
-	(*OpenRow)(nil),             // 72: holdfast.journal.v1.OpenRow
-	(*Overflow)(nil),            // 73: holdfast.journal.v1.Overflow
-	(*OverflowRow)(nil),         // 74: holdfast.journal.v1.OverflowRow
-	(*DefinitionRow)(nil),       // 75: holdfast.journal.v1.DefinitionRow
-	(*Route)(nil),               // 76: holdfast.journal.v1.Route
-	(*Retirement)(nil),          // 77: holdfast.journal.v1.Retirement
-	(*LimitRow)(nil),            // 78: holdfast.journal.v1.LimitRow
-	(*DirectoryRow)(nil),        // 79: holdfast.journal.v1.DirectoryRow
-	(*problemv1.Problem)(nil),   // 80: holdfast.problem.v1.Problem
+	(Skip)(0),                   // 2: holdfast.journal.v1.Skip
+	(StopCause)(0),              // 3: holdfast.journal.v1.StopCause
+	(Reopening)(0),              // 4: holdfast.journal.v1.Reopening
+	(*Record)(nil),              // 5: holdfast.journal.v1.Record
+	(*RecordHead)(nil),          // 6: holdfast.journal.v1.RecordHead
+	(*TasksEntered)(nil),        // 7: holdfast.journal.v1.TasksEntered
+	(*TaskEntered)(nil),         // 8: holdfast.journal.v1.TaskEntered
+	(*Event)(nil),               // 9: holdfast.journal.v1.Event
+	(*OrderAccepted)(nil),       // 10: holdfast.journal.v1.OrderAccepted
+	(*Parent)(nil),              // 11: holdfast.journal.v1.Parent
+	(*Label)(nil),               // 12: holdfast.journal.v1.Label
+	(*OrderQueued)(nil),         // 13: holdfast.journal.v1.OrderQueued
+	(*OrderStarted)(nil),        // 14: holdfast.journal.v1.OrderStarted
+	(*TaskStarted)(nil),         // 15: holdfast.journal.v1.TaskStarted
+	(*TaskSkipped)(nil),         // 16: holdfast.journal.v1.TaskSkipped
+	(*AttemptScheduled)(nil),    // 17: holdfast.journal.v1.AttemptScheduled
+	(*AttemptOverflowed)(nil),   // 18: holdfast.journal.v1.AttemptOverflowed
+	(*AttemptSent)(nil),         // 19: holdfast.journal.v1.AttemptSent
+	(*AttemptLost)(nil),         // 20: holdfast.journal.v1.AttemptLost
+	(*AttemptFound)(nil),        // 21: holdfast.journal.v1.AttemptFound
+	(*AttemptOverdue)(nil),      // 22: holdfast.journal.v1.AttemptOverdue
+	(*AttemptEnded)(nil),        // 23: holdfast.journal.v1.AttemptEnded
+	(*TaskCompleted)(nil),       // 24: holdfast.journal.v1.TaskCompleted
+	(*TaskFaulted)(nil),         // 25: holdfast.journal.v1.TaskFaulted
+	(*WaitStarted)(nil),         // 26: holdfast.journal.v1.WaitStarted
+	(*RetryScheduled)(nil),      // 27: holdfast.journal.v1.RetryScheduled
+	(*RetryStarted)(nil),        // 28: holdfast.journal.v1.RetryStarted
+	(*CatchStarted)(nil),        // 29: holdfast.journal.v1.CatchStarted
+	(*LoopStarted)(nil),         // 30: holdfast.journal.v1.LoopStarted
+	(*BranchStarted)(nil),       // 31: holdfast.journal.v1.BranchStarted
+	(*BranchCompleted)(nil),     // 32: holdfast.journal.v1.BranchCompleted
+	(*BranchLeft)(nil),          // 33: holdfast.journal.v1.BranchLeft
+	(*EmitScheduled)(nil),       // 34: holdfast.journal.v1.EmitScheduled
+	(*EmitEnded)(nil),           // 35: holdfast.journal.v1.EmitEnded
+	(*ListenStarted)(nil),       // 36: holdfast.journal.v1.ListenStarted
+	(*Listener)(nil),            // 37: holdfast.journal.v1.Listener
+	(*ListenerKnown)(nil),       // 38: holdfast.journal.v1.ListenerKnown
+	(*EventConsumed)(nil),       // 39: holdfast.journal.v1.EventConsumed
+	(*ListenerForgotten)(nil),   // 40: holdfast.journal.v1.ListenerForgotten
+	(*SlotOpened)(nil),          // 41: holdfast.journal.v1.SlotOpened
+	(*Correlation)(nil),         // 42: holdfast.journal.v1.Correlation
+	(*ListenerAdded)(nil),       // 43: holdfast.journal.v1.ListenerAdded
+	(*ListenerRemoved)(nil),     // 44: holdfast.journal.v1.ListenerRemoved
+	(*EventPublished)(nil),      // 45: holdfast.journal.v1.EventPublished
+	(*EventOffered)(nil),        // 46: holdfast.journal.v1.EventOffered
+	(*EventSettled)(nil),        // 47: holdfast.journal.v1.EventSettled
+	(*EventsExpired)(nil),       // 48: holdfast.journal.v1.EventsExpired
+	(*SlotSummarized)(nil),      // 49: holdfast.journal.v1.SlotSummarized
+	(*QueuedListener)(nil),      // 50: holdfast.journal.v1.QueuedListener
+	(*KeptEvent)(nil),           // 51: holdfast.journal.v1.KeptEvent
+	(*SeenEvent)(nil),           // 52: holdfast.journal.v1.SeenEvent
+	(*ScheduleOpened)(nil),      // 53: holdfast.journal.v1.ScheduleOpened
+	(*ScheduleArmed)(nil),       // 54: holdfast.journal.v1.ScheduleArmed
+	(*ScheduleDisarmed)(nil),    // 55: holdfast.journal.v1.ScheduleDisarmed
+	(*SchedulePaused)(nil),      // 56: holdfast.journal.v1.SchedulePaused
+	(*ScheduleResumed)(nil),     // 57: holdfast.journal.v1.ScheduleResumed
+	(*ScheduleFired)(nil),       // 58: holdfast.journal.v1.ScheduleFired
+	(*ScheduleSkipped)(nil),     // 59: holdfast.journal.v1.ScheduleSkipped
+	(*FiringSubmitted)(nil),     // 60: holdfast.journal.v1.FiringSubmitted
+	(*FiringEnded)(nil),         // 61: holdfast.journal.v1.FiringEnded
+	(*ScheduleSummarized)(nil),  // 62: holdfast.journal.v1.ScheduleSummarized
+	(*Firing)(nil),              // 63: holdfast.journal.v1.Firing
+	(*ScheduleListener)(nil),    // 64: holdfast.journal.v1.ScheduleListener
+	(*Collection)(nil),          // 65: holdfast.journal.v1.Collection
+	(*Correlated)(nil),          // 66: holdfast.journal.v1.Correlated
+	(*StopRequested)(nil),       // 67: holdfast.journal.v1.StopRequested
+	(*CompensationStarted)(nil), // 68: holdfast.journal.v1.CompensationStarted
+	(*CompensationEnded)(nil),   // 69: holdfast.journal.v1.CompensationEnded
+	(*CompensationFailed)(nil),  // 70: holdfast.journal.v1.CompensationFailed
+	(*InquiryStarted)(nil),      // 71: holdfast.journal.v1.InquiryStarted
+	(*InquiryEnded)(nil),        // 72: holdfast.journal.v1.InquiryEnded
+	(*ChildScheduled)(nil),      // 73: holdfast.journal.v1.ChildScheduled
+	(*ChildFaulted)(nil),        // 74: holdfast.journal.v1.ChildFaulted
+	(*ChildEnded)(nil),          // 75: holdfast.journal.v1.ChildEnded
+	(*ParentTold)(nil),          // 76: holdfast.journal.v1.ParentTold
+	(*LateResult)(nil),          // 77: holdfast.journal.v1.LateResult
+	(*OrderCompleted)(nil),      // 78: holdfast.journal.v1.OrderCompleted
+	(*OrderFaulted)(nil),        // 79: holdfast.journal.v1.OrderFaulted
+	(*OrderCancelled)(nil),      // 80: holdfast.journal.v1.OrderCancelled
+	(*KeyReleased)(nil),         // 81: holdfast.journal.v1.KeyReleased
+	(*OrderReopened)(nil),       // 82: holdfast.journal.v1.OrderReopened
+	(*OrderContinued)(nil),      // 83: holdfast.journal.v1.OrderContinued
+	(*OrderSuspended)(nil),      // 84: holdfast.journal.v1.OrderSuspended
+	(*OrderResumed)(nil),        // 85: holdfast.journal.v1.OrderResumed
+	(*OrderRow)(nil),            // 86: holdfast.journal.v1.OrderRow
+	(*OpenRow)(nil),             // 87: holdfast.journal.v1.OpenRow
+	(*Overflow)(nil),            // 88: holdfast.journal.v1.Overflow
+	(*OverflowRow)(nil),         // 89: holdfast.journal.v1.OverflowRow
+	(*DefinitionRow)(nil),       // 90: holdfast.journal.v1.DefinitionRow
+	(*Route)(nil),               // 91: holdfast.journal.v1.Route
+	(*Retirement)(nil),          // 92: holdfast.journal.v1.Retirement
+	(*LimitRow)(nil),            // 93: holdfast.journal.v1.LimitRow
+	(*DirectoryRow)(nil),        // 94: holdfast.journal.v1.DirectoryRow
+	(*problemv1.Problem)(nil),   // 95: holdfast.problem.v1.Problem
 }
 var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
-	8,  // 0: holdfast.journal.v1.Record.events:type_name -> holdfast.journal.v1.Event
-	6,  // 1: holdfast.journal.v1.Record.entered:type_name -> holdfast.journal.v1.TasksEntered
-	6,  // 2: holdfast.journal.v1.RecordHead.entered:type_name -> holdfast.journal.v1.TasksEntered
-	7,  // 3: holdfast.journal.v1.TasksEntered.tasks:type_name -> holdfast.journal.v1.TaskEntered
-	9,  // 4: holdfast.journal.v1.Event.order_accepted:type_name -> holdfast.journal.v1.OrderAccepted
-	13, // 5: holdfast.journal.v1.Event.order_started:type_name -> holdfast.journal.v1.OrderStarted
-	14, // 6: holdfast.journal.v1.Event.task_started:type_name -> holdfast.journal.v1.TaskStarted
-	15, // 7: holdfast.journal.v1.Event.task_skipped:type_name -> holdfast.journal.v1.TaskSkipped
-	16, // 8: holdfast.journal.v1.Event.attempt_scheduled:type_name -> holdfast.journal.v1.AttemptScheduled
-	18, // 9: holdfast.journal.v1.Event.attempt_sent:type_name -> holdfast.journal.v1.AttemptSent
-	22, // 10: holdfast.journal.v1.Event.attempt_ended:type_name -> holdfast.journal.v1.AttemptEnded
-	23, // 11: holdfast.journal.v1.Event.task_completed:type_name -> holdfast.journal.v1.TaskCompleted
-	24, // 12: holdfast.journal.v1.Event.task_faulted:type_name -> holdfast.journal.v1.TaskFaulted
-	25, // 13: holdfast.journal.v1.Event.wait_started:type_name -> holdfast.journal.v1.WaitStarted
-	26, // 14: holdfast.journal.v1.Event.retry_scheduled:type_name -> holdfast.journal.v1.RetryScheduled
-	27, // 15: holdfast.journal.v1.Event.retry_started:type_name -> holdfast.journal.v1.RetryStarted
-	28, // 16: holdfast.journal.v1.Event.catch_started:type_name -> holdfast.journal.v1.CatchStarted
-	52, // 17: holdfast.journal.v1.Event.stop_requested:type_name -> holdfast.journal.v1.StopRequested
-	62, // 18: holdfast.journal.v1.Event.late_result:type_name -> holdfast.journal.v1.LateResult
-	63, // 19: holdfast.journal.v1.Event.order_completed:type_name -> holdfast.journal.v1.OrderCompleted
-	64, // 20: holdfast.journal.v1.Event.order_faulted:type_name -> holdfast.journal.v1.OrderFaulted
-	65, // 21: holdfast.journal.v1.Event.order_cancelled:type_name -> holdfast.journal.v1.OrderCancelled
-	66, // 22: holdfast.journal.v1.Event.key_released:type_name -> holdfast.journal.v1.KeyReleased
-	17, // 23: holdfast.journal.v1.Event.attempt_overflowed:type_name -> holdfast.journal.v1.AttemptOverflowed
-	67, // 24: holdfast.journal.v1.Event.order_reopened:type_name -> holdfast.journal.v1.OrderReopened
-	68, // 25: holdfast.journal.v1.Event.order_continued:type_name -> holdfast.journal.v1.OrderContinued
-	69, // 26: holdfast.journal.v1.Event.order_suspended:type_name -> holdfast.journal.v1.OrderSuspended
-	70, // 27: holdfast.journal.v1.Event.order_resumed:type_name -> holdfast.journal.v1.OrderResumed
-	53, // 28: holdfast.journal.v1.Event.compensation_started:type_name -> holdfast.journal.v1.CompensationStarted
-	54, // 29: holdfast.journal.v1.Event.compensation_ended:type_name -> holdfast.journal.v1.CompensationEnded
-	58, // 30: holdfast.journal.v1.Event.child_scheduled:type_name -> holdfast.journal.v1.ChildScheduled
-	59, // 31: holdfast.journal.v1.Event.child_faulted:type_name -> holdfast.journal.v1.ChildFaulted
-	60, // 32: holdfast.journal.v1.Event.child_ended:type_name -> holdfast.journal.v1.ChildEnded
-	61, // 33: holdfast.journal.v1.Event.parent_told:type_name -> holdfast.journal.v1.ParentTold
-	19, // 34: holdfast.journal.v1.Event.attempt_lost:type_name -> holdfast.journal.v1.AttemptLost
-	56, // 35: holdfast.journal.v1.Event.inquiry_started:type_name -> holdfast.journal.v1.InquiryStarted
-	57, // 36: holdfast.journal.v1.Event.inquiry_ended:type_name -> holdfast.journal.v1.InquiryEnded
-	21, // 37: holdfast.journal.v1.Event.attempt_overdue:type_name -> holdfast.journal.v1.AttemptOverdue
-	20, // 38: holdfast.journal.v1.Event.attempt_found:type_name -> holdfast.journal.v1.AttemptFound
-	29, // 39: holdfast.journal.v1.Event.loop_started:type_name -> holdfast.journal.v1.LoopStarted
-	30, // 40: holdfast.journal.v1.Event.branch_started:type_name -> holdfast.journal.v1.BranchStarted
-	31, // 41: holdfast.journal.v1.Event.branch_completed:type_name -> holdfast.journal.v1.BranchCompleted
-	32, // 42: holdfast.journal.v1.Event.branch_left:type_name -> holdfast.journal.v1.BranchLeft
-	55, // 43: holdfast.journal.v1.Event.compensation_failed:type_name -> holdfast.journal.v1.CompensationFailed
-	12, // 44: holdfast.journal.v1.Event.order_queued:type_name -> holdfast.journal.v1.OrderQueued
-	33, // 45: holdfast.journal.v1.Event.emit_scheduled:type_name -> holdfast.journal.v1.EmitScheduled
-	34, // 46: holdfast.journal.v1.Event.emit_ended:type_name -> holdfast.journal.v1.EmitEnded
-	35, // 47: holdfast.journal.v1.Event.listen_started:type_name -> holdfast.journal.v1.ListenStarted
-	37, // 48: holdfast.journal.v1.Event.listener_known:type_name -> holdfast.journal.v1.ListenerKnown
-	38, // 49: holdfast.journal.v1.Event.event_consumed:type_name -> holdfast.journal.v1.EventConsumed
-	39, // 50: holdfast.journal.v1.Event.listener_forgotten:type_name -> holdfast.journal.v1.ListenerForgotten
-	40, // 51: holdfast.journal.v1.Event.slot_opened:type_name -> holdfast.journal.v1.SlotOpened
-	42, // 52: holdfast.journal.v1.Event.listener_added:type_name -> holdfast.journal.v1.ListenerAdded
-	43, // 53: holdfast.journal.v1.Event.listener_removed:type_name -> holdfast.journal.v1.ListenerRemoved
-	44, // 54: holdfast.journal.v1.Event.event_published:type_name -> holdfast.journal.v1.EventPublished
-	45, // 55: holdfast.journal.v1.Event.event_offered:type_name -> holdfast.journal.v1.EventOffered
-	46, // 56: holdfast.journal.v1.Event.event_settled:type_name -> holdfast.journal.v1.EventSettled
-	47, // 57: holdfast.journal.v1.Event.events_expired:type_name -> holdfast.journal.v1.EventsExpired
-	48, // 58: holdfast.journal.v1.Event.slot_summarized:type_name -> holdfast.journal.v1.SlotSummarized
-	11, // 59: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
-	10, // 60: holdfast.journal.v1.OrderAccepted.parent:type_name -> holdfast.journal.v1.Parent
-	0,  // 61: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
-	80, // 62: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
-	80, // 63: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
-	80, // 64: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
-	80, // 65: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
-	36, // 66: holdfast.journal.v1.ListenStarted.listeners:type_name -> holdfast.journal.v1.Listener
-	40, // 67: holdfast.journal.v1.Listener.slot:type_name -> holdfast.journal.v1.SlotOpened
-	41, // 68: holdfast.journal.v1.SlotOpened.correlation:type_name -> holdfast.journal.v1.Correlation
-	1,  // 69: holdfast.journal.v1.EventSettled.verdict:type_name -> holdfast.journal.v1.Verdict
-	40, // 70: holdfast.journal.v1.SlotSummarized.opened:type_name -> holdfast.journal.v1.SlotOpened
-	49, // 71: holdfast.journal.v1.SlotSummarized.listeners:type_name -> holdfast.journal.v1.QueuedListener
-	50, // 72: holdfast.journal.v1.SlotSummarized.events:type_name -> holdfast.journal.v1.KeptEvent
-	51, // 73: holdfast.journal.v1.SlotSummarized.seen:type_name -> holdfast.journal.v1.SeenEvent
-	42, // 74: holdfast.journal.v1.QueuedListener.added:type_name -> holdfast.journal.v1.ListenerAdded
-	44, // 75: holdfast.journal.v1.KeptEvent.published:type_name -> holdfast.journal.v1.EventPublished
-	2,  // 76: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
-	80, // 77: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
-	80, // 78: holdfast.journal.v1.ChildFaulted.error:type_name -> holdfast.problem.v1.Problem
-	0,  // 79: holdfast.journal.v1.ChildEnded.outcome:type_name -> holdfast.journal.v1.Outcome
-	80, // 80: holdfast.journal.v1.ChildEnded.error:type_name -> holdfast.problem.v1.Problem
-	0,  // 81: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
-	80, // 82: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
-	80, // 83: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
-	80, // 84: holdfast.journal.v1.OrderCancelled.error:type_name -> holdfast.problem.v1.Problem
-	3,  // 85: holdfast.journal.v1.OrderReopened.how:type_name -> holdfast.journal.v1.Reopening
-	11, // 86: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
-	73, // 87: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
-	77, // 88: holdfast.journal.v1.DefinitionRow.retirement:type_name -> holdfast.journal.v1.Retirement
-	76, // 89: holdfast.journal.v1.DefinitionRow.routes:type_name -> holdfast.journal.v1.Route
-	90, // [90:90] is the sub-list for method output_type
-	90, // [90:90] is the sub-list for method input_type
-	90, // [90:90] is the sub-list for extension type_name
-	90, // [90:90] is the sub-list for extension extendee
-	0,  // [0:90] is the sub-list for field type_name
+	9,   // 0: holdfast.journal.v1.Record.events:type_name -> holdfast.journal.v1.Event
+	7,   // 1: holdfast.journal.v1.Record.entered:type_name -> holdfast.journal.v1.TasksEntered
+	7,   // 2: holdfast.journal.v1.RecordHead.entered:type_name -> holdfast.journal.v1.TasksEntered
+	8,   // 3: holdfast.journal.v1.TasksEntered.tasks:type_name -> holdfast.journal.v1.TaskEntered
+	10,  // 4: holdfast.journal.v1.Event.order_accepted:type_name -> holdfast.journal.v1.OrderAccepted
+	14,  // 5: holdfast.journal.v1.Event.order_started:type_name -> holdfast.journal.v1.OrderStarted
+	15,  // 6: holdfast.journal.v1.Event.task_started:type_name -> holdfast.journal.v1.TaskStarted
+	16,  // 7: holdfast.journal.v1.Event.task_skipped:type_name -> holdfast.journal.v1.TaskSkipped
+	17,  // 8: holdfast.journal.v1.Event.attempt_scheduled:type_name -> holdfast.journal.v1.AttemptScheduled
+	19,  // 9: holdfast.journal.v1.Event.attempt_sent:type_name -> holdfast.journal.v1.AttemptSent
+	23,  // 10: holdfast.journal.v1.Event.attempt_ended:type_name -> holdfast.journal.v1.AttemptEnded
+	24,  // 11: holdfast.journal.v1.Event.task_completed:type_name -> holdfast.journal.v1.TaskCompleted
+	25,  // 12: holdfast.journal.v1.Event.task_faulted:type_name -> holdfast.journal.v1.TaskFaulted
+	26,  // 13: holdfast.journal.v1.Event.wait_started:type_name -> holdfast.journal.v1.WaitStarted
+	27,  // 14: holdfast.journal.v1.Event.retry_scheduled:type_name -> holdfast.journal.v1.RetryScheduled
+	28,  // 15: holdfast.journal.v1.Event.retry_started:type_name -> holdfast.journal.v1.RetryStarted
+	29,  // 16: holdfast.journal.v1.Event.catch_started:type_name -> holdfast.journal.v1.CatchStarted
+	67,  // 17: holdfast.journal.v1.Event.stop_requested:type_name -> holdfast.journal.v1.StopRequested
+	77,  // 18: holdfast.journal.v1.Event.late_result:type_name -> holdfast.journal.v1.LateResult
+	78,  // 19: holdfast.journal.v1.Event.order_completed:type_name -> holdfast.journal.v1.OrderCompleted
+	79,  // 20: holdfast.journal.v1.Event.order_faulted:type_name -> holdfast.journal.v1.OrderFaulted
+	80,  // 21: holdfast.journal.v1.Event.order_cancelled:type_name -> holdfast.journal.v1.OrderCancelled
+	81,  // 22: holdfast.journal.v1.Event.key_released:type_name -> holdfast.journal.v1.KeyReleased
+	18,  // 23: holdfast.journal.v1.Event.attempt_overflowed:type_name -> holdfast.journal.v1.AttemptOverflowed
+	82,  // 24: holdfast.journal.v1.Event.order_reopened:type_name -> holdfast.journal.v1.OrderReopened
+	83,  // 25: holdfast.journal.v1.Event.order_continued:type_name -> holdfast.journal.v1.OrderContinued
+	84,  // 26: holdfast.journal.v1.Event.order_suspended:type_name -> holdfast.journal.v1.OrderSuspended
+	85,  // 27: holdfast.journal.v1.Event.order_resumed:type_name -> holdfast.journal.v1.OrderResumed
+	68,  // 28: holdfast.journal.v1.Event.compensation_started:type_name -> holdfast.journal.v1.CompensationStarted
+	69,  // 29: holdfast.journal.v1.Event.compensation_ended:type_name -> holdfast.journal.v1.CompensationEnded
+	73,  // 30: holdfast.journal.v1.Event.child_scheduled:type_name -> holdfast.journal.v1.ChildScheduled
+	74,  // 31: holdfast.journal.v1.Event.child_faulted:type_name -> holdfast.journal.v1.ChildFaulted
+	75,  // 32: holdfast.journal.v1.Event.child_ended:type_name -> holdfast.journal.v1.ChildEnded
+	76,  // 33: holdfast.journal.v1.Event.parent_told:type_name -> holdfast.journal.v1.ParentTold
+	20,  // 34: holdfast.journal.v1.Event.attempt_lost:type_name -> holdfast.journal.v1.AttemptLost
+	71,  // 35: holdfast.journal.v1.Event.inquiry_started:type_name -> holdfast.journal.v1.InquiryStarted
+	72,  // 36: holdfast.journal.v1.Event.inquiry_ended:type_name -> holdfast.journal.v1.InquiryEnded
+	22,  // 37: holdfast.journal.v1.Event.attempt_overdue:type_name -> holdfast.journal.v1.AttemptOverdue
+	21,  // 38: holdfast.journal.v1.Event.attempt_found:type_name -> holdfast.journal.v1.AttemptFound
+	30,  // 39: holdfast.journal.v1.Event.loop_started:type_name -> holdfast.journal.v1.LoopStarted
+	31,  // 40: holdfast.journal.v1.Event.branch_started:type_name -> holdfast.journal.v1.BranchStarted
+	32,  // 41: holdfast.journal.v1.Event.branch_completed:type_name -> holdfast.journal.v1.BranchCompleted
+	33,  // 42: holdfast.journal.v1.Event.branch_left:type_name -> holdfast.journal.v1.BranchLeft
+	70,  // 43: holdfast.journal.v1.Event.compensation_failed:type_name -> holdfast.journal.v1.CompensationFailed
+	13,  // 44: holdfast.journal.v1.Event.order_queued:type_name -> holdfast.journal.v1.OrderQueued
+	34,  // 45: holdfast.journal.v1.Event.emit_scheduled:type_name -> holdfast.journal.v1.EmitScheduled
+	35,  // 46: holdfast.journal.v1.Event.emit_ended:type_name -> holdfast.journal.v1.EmitEnded
+	36,  // 47: holdfast.journal.v1.Event.listen_started:type_name -> holdfast.journal.v1.ListenStarted
+	38,  // 48: holdfast.journal.v1.Event.listener_known:type_name -> holdfast.journal.v1.ListenerKnown
+	39,  // 49: holdfast.journal.v1.Event.event_consumed:type_name -> holdfast.journal.v1.EventConsumed
+	40,  // 50: holdfast.journal.v1.Event.listener_forgotten:type_name -> holdfast.journal.v1.ListenerForgotten
+	41,  // 51: holdfast.journal.v1.Event.slot_opened:type_name -> holdfast.journal.v1.SlotOpened
+	43,  // 52: holdfast.journal.v1.Event.listener_added:type_name -> holdfast.journal.v1.ListenerAdded
+	44,  // 53: holdfast.journal.v1.Event.listener_removed:type_name -> holdfast.journal.v1.ListenerRemoved
+	45,  // 54: holdfast.journal.v1.Event.event_published:type_name -> holdfast.journal.v1.EventPublished
+	46,  // 55: holdfast.journal.v1.Event.event_offered:type_name -> holdfast.journal.v1.EventOffered
+	47,  // 56: holdfast.journal.v1.Event.event_settled:type_name -> holdfast.journal.v1.EventSettled
+	48,  // 57: holdfast.journal.v1.Event.events_expired:type_name -> holdfast.journal.v1.EventsExpired
+	49,  // 58: holdfast.journal.v1.Event.slot_summarized:type_name -> holdfast.journal.v1.SlotSummarized
+	53,  // 59: holdfast.journal.v1.Event.schedule_opened:type_name -> holdfast.journal.v1.ScheduleOpened
+	54,  // 60: holdfast.journal.v1.Event.schedule_armed:type_name -> holdfast.journal.v1.ScheduleArmed
+	55,  // 61: holdfast.journal.v1.Event.schedule_disarmed:type_name -> holdfast.journal.v1.ScheduleDisarmed
+	56,  // 62: holdfast.journal.v1.Event.schedule_paused:type_name -> holdfast.journal.v1.SchedulePaused
+	57,  // 63: holdfast.journal.v1.Event.schedule_resumed:type_name -> holdfast.journal.v1.ScheduleResumed
+	58,  // 64: holdfast.journal.v1.Event.schedule_fired:type_name -> holdfast.journal.v1.ScheduleFired
+	59,  // 65: holdfast.journal.v1.Event.schedule_skipped:type_name -> holdfast.journal.v1.ScheduleSkipped
+	60,  // 66: holdfast.journal.v1.Event.firing_submitted:type_name -> holdfast.journal.v1.FiringSubmitted
+	61,  // 67: holdfast.journal.v1.Event.firing_ended:type_name -> holdfast.journal.v1.FiringEnded
+	62,  // 68: holdfast.journal.v1.Event.schedule_summarized:type_name -> holdfast.journal.v1.ScheduleSummarized
+	12,  // 69: holdfast.journal.v1.OrderAccepted.labels:type_name -> holdfast.journal.v1.Label
+	11,  // 70: holdfast.journal.v1.OrderAccepted.parent:type_name -> holdfast.journal.v1.Parent
+	0,   // 71: holdfast.journal.v1.AttemptEnded.outcome:type_name -> holdfast.journal.v1.Outcome
+	95,  // 72: holdfast.journal.v1.AttemptEnded.error:type_name -> holdfast.problem.v1.Problem
+	95,  // 73: holdfast.journal.v1.TaskFaulted.error:type_name -> holdfast.problem.v1.Problem
+	95,  // 74: holdfast.journal.v1.RetryScheduled.error:type_name -> holdfast.problem.v1.Problem
+	95,  // 75: holdfast.journal.v1.CatchStarted.error:type_name -> holdfast.problem.v1.Problem
+	37,  // 76: holdfast.journal.v1.ListenStarted.listeners:type_name -> holdfast.journal.v1.Listener
+	41,  // 77: holdfast.journal.v1.Listener.slot:type_name -> holdfast.journal.v1.SlotOpened
+	66,  // 78: holdfast.journal.v1.EventConsumed.correlated:type_name -> holdfast.journal.v1.Correlated
+	42,  // 79: holdfast.journal.v1.SlotOpened.correlation:type_name -> holdfast.journal.v1.Correlation
+	1,   // 80: holdfast.journal.v1.EventSettled.verdict:type_name -> holdfast.journal.v1.Verdict
+	41,  // 81: holdfast.journal.v1.SlotSummarized.opened:type_name -> holdfast.journal.v1.SlotOpened
+	50,  // 82: holdfast.journal.v1.SlotSummarized.listeners:type_name -> holdfast.journal.v1.QueuedListener
+	51,  // 83: holdfast.journal.v1.SlotSummarized.events:type_name -> holdfast.journal.v1.KeptEvent
+	52,  // 84: holdfast.journal.v1.SlotSummarized.seen:type_name -> holdfast.journal.v1.SeenEvent
+	43,  // 85: holdfast.journal.v1.QueuedListener.added:type_name -> holdfast.journal.v1.ListenerAdded
+	45,  // 86: holdfast.journal.v1.KeptEvent.published:type_name -> holdfast.journal.v1.EventPublished
+	37,  // 87: holdfast.journal.v1.ScheduleArmed.listeners:type_name -> holdfast.journal.v1.Listener
+	37,  // 88: holdfast.journal.v1.ScheduleResumed.listeners:type_name -> holdfast.journal.v1.Listener
+	2,   // 89: holdfast.journal.v1.ScheduleSkipped.why:type_name -> holdfast.journal.v1.Skip
+	95,  // 90: holdfast.journal.v1.FiringSubmitted.error:type_name -> holdfast.problem.v1.Problem
+	53,  // 91: holdfast.journal.v1.ScheduleSummarized.opened:type_name -> holdfast.journal.v1.ScheduleOpened
+	54,  // 92: holdfast.journal.v1.ScheduleSummarized.armed:type_name -> holdfast.journal.v1.ScheduleArmed
+	56,  // 93: holdfast.journal.v1.ScheduleSummarized.paused:type_name -> holdfast.journal.v1.SchedulePaused
+	63,  // 94: holdfast.journal.v1.ScheduleSummarized.firings:type_name -> holdfast.journal.v1.Firing
+	64,  // 95: holdfast.journal.v1.ScheduleSummarized.listeners:type_name -> holdfast.journal.v1.ScheduleListener
+	65,  // 96: holdfast.journal.v1.ScheduleSummarized.collections:type_name -> holdfast.journal.v1.Collection
+	63,  // 97: holdfast.journal.v1.ScheduleSummarized.last:type_name -> holdfast.journal.v1.Firing
+	59,  // 98: holdfast.journal.v1.ScheduleSummarized.skipped:type_name -> holdfast.journal.v1.ScheduleSkipped
+	58,  // 99: holdfast.journal.v1.Firing.fired:type_name -> holdfast.journal.v1.ScheduleFired
+	95,  // 100: holdfast.journal.v1.Firing.error:type_name -> holdfast.problem.v1.Problem
+	37,  // 101: holdfast.journal.v1.ScheduleListener.listener:type_name -> holdfast.journal.v1.Listener
+	66,  // 102: holdfast.journal.v1.Collection.correlated:type_name -> holdfast.journal.v1.Correlated
+	3,   // 103: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
+	95,  // 104: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
+	95,  // 105: holdfast.journal.v1.ChildFaulted.error:type_name -> holdfast.problem.v1.Problem
+	0,   // 106: holdfast.journal.v1.ChildEnded.outcome:type_name -> holdfast.journal.v1.Outcome
+	95,  // 107: holdfast.journal.v1.ChildEnded.error:type_name -> holdfast.problem.v1.Problem
+	0,   // 108: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
+	95,  // 109: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
+	95,  // 110: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
+	95,  // 111: holdfast.journal.v1.OrderCancelled.error:type_name -> holdfast.problem.v1.Problem
+	4,   // 112: holdfast.journal.v1.OrderReopened.how:type_name -> holdfast.journal.v1.Reopening
+	12,  // 113: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
+	88,  // 114: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
+	92,  // 115: holdfast.journal.v1.DefinitionRow.retirement:type_name -> holdfast.journal.v1.Retirement
+	91,  // 116: holdfast.journal.v1.DefinitionRow.routes:type_name -> holdfast.journal.v1.Route
+	117, // [117:117] is the sub-list for method output_type
+	117, // [117:117] is the sub-list for method input_type
+	117, // [117:117] is the sub-list for extension type_name
+	117, // [117:117] is the sub-list for extension extendee
+	0,   // [0:117] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_journal_v1_journal_proto_init() }
@@ -7146,21 +8627,31 @@ func file_holdfast_journal_v1_journal_proto_init() {
 		(*Event_EventSettled)(nil),
 		(*Event_EventsExpired)(nil),
 		(*Event_SlotSummarized)(nil),
+		(*Event_ScheduleOpened)(nil),
+		(*Event_ScheduleArmed)(nil),
+		(*Event_ScheduleDisarmed)(nil),
+		(*Event_SchedulePaused)(nil),
+		(*Event_ScheduleResumed)(nil),
+		(*Event_ScheduleFired)(nil),
+		(*Event_ScheduleSkipped)(nil),
+		(*Event_FiringSubmitted)(nil),
+		(*Event_FiringEnded)(nil),
+		(*Event_ScheduleSummarized)(nil),
 	}
 	file_holdfast_journal_v1_journal_proto_msgTypes[9].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[10].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[12].OneofWrappers = []any{}
 	file_holdfast_journal_v1_journal_proto_msgTypes[19].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[54].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[59].OneofWrappers = []any{}
-	file_holdfast_journal_v1_journal_proto_msgTypes[63].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[68].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[73].OneofWrappers = []any{}
+	file_holdfast_journal_v1_journal_proto_msgTypes[77].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_journal_v1_journal_proto_rawDesc), len(file_holdfast_journal_v1_journal_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   76,
+			NumEnums:      5,
+			NumMessages:   90,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

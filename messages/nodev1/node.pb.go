@@ -74,6 +74,10 @@ const (
 	Reason_REASON_FOREIGN_ACTIVITY Reason = 32
 	// A correlation slot has no room for a listener or an event.
 	Reason_REASON_SLOT_FULL Reason = 40
+	// Nothing is scheduled under the name.
+	Reason_REASON_NO_SUCH_SCHEDULE Reason = 41
+	// The definition does not take the input.
+	Reason_REASON_INPUT_UNFIT Reason = 42
 )
 
 // Enum value maps for Reason.
@@ -107,6 +111,8 @@ var (
 		31: "REASON_ATTEMPT_OVER",
 		32: "REASON_FOREIGN_ACTIVITY",
 		40: "REASON_SLOT_FULL",
+		41: "REASON_NO_SUCH_SCHEDULE",
+		42: "REASON_INPUT_UNFIT",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":             0,
@@ -137,6 +143,8 @@ var (
 		"REASON_ATTEMPT_OVER":            31,
 		"REASON_FOREIGN_ACTIVITY":        32,
 		"REASON_SLOT_FULL":               40,
+		"REASON_NO_SUCH_SCHEDULE":        41,
+		"REASON_INPUT_UNFIT":             42,
 	}
 )
 
@@ -264,6 +272,11 @@ type Envelope struct {
 	//	*Envelope_Listen
 	//	*Envelope_Unlisten
 	//	*Envelope_Publish
+	//	*Envelope_Arm
+	//	*Envelope_PauseSchedule
+	//	*Envelope_ResumeSchedule
+	//	*Envelope_TriggerSchedule
+	//	*Envelope_ShowSchedule
 	//	*Envelope_ShowKey
 	//	*Envelope_AskShare
 	//	*Envelope_Await
@@ -585,6 +598,51 @@ func (x *Envelope) GetPublish() *Publish {
 	return nil
 }
 
+func (x *Envelope) GetArm() *Arm {
+	if x != nil {
+		if x, ok := x.Message.(*Envelope_Arm); ok {
+			return x.Arm
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetPauseSchedule() *PauseSchedule {
+	if x != nil {
+		if x, ok := x.Message.(*Envelope_PauseSchedule); ok {
+			return x.PauseSchedule
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetResumeSchedule() *ResumeSchedule {
+	if x != nil {
+		if x, ok := x.Message.(*Envelope_ResumeSchedule); ok {
+			return x.ResumeSchedule
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetTriggerSchedule() *TriggerSchedule {
+	if x != nil {
+		if x, ok := x.Message.(*Envelope_TriggerSchedule); ok {
+			return x.TriggerSchedule
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetShowSchedule() *ShowSchedule {
+	if x != nil {
+		if x, ok := x.Message.(*Envelope_ShowSchedule); ok {
+			return x.ShowSchedule
+		}
+	}
+	return nil
+}
+
 func (x *Envelope) GetShowKey() *ShowKey {
 	if x != nil {
 		if x, ok := x.Message.(*Envelope_ShowKey); ok {
@@ -721,6 +779,27 @@ type Envelope_Publish struct {
 	Publish *Publish `protobuf:"bytes,35,opt,name=publish,proto3,oneof"`
 }
 
+type Envelope_Arm struct {
+	// For a schedule.
+	Arm *Arm `protobuf:"bytes,36,opt,name=arm,proto3,oneof"`
+}
+
+type Envelope_PauseSchedule struct {
+	PauseSchedule *PauseSchedule `protobuf:"bytes,37,opt,name=pause_schedule,json=pauseSchedule,proto3,oneof"`
+}
+
+type Envelope_ResumeSchedule struct {
+	ResumeSchedule *ResumeSchedule `protobuf:"bytes,38,opt,name=resume_schedule,json=resumeSchedule,proto3,oneof"`
+}
+
+type Envelope_TriggerSchedule struct {
+	TriggerSchedule *TriggerSchedule `protobuf:"bytes,39,opt,name=trigger_schedule,json=triggerSchedule,proto3,oneof"`
+}
+
+type Envelope_ShowSchedule struct {
+	ShowSchedule *ShowSchedule `protobuf:"bytes,43,opt,name=show_schedule,json=showSchedule,proto3,oneof"`
+}
+
 type Envelope_ShowKey struct {
 	// For a partition.
 	ShowKey *ShowKey `protobuf:"bytes,40,opt,name=show_key,json=showKey,proto3,oneof"`
@@ -787,6 +866,16 @@ func (*Envelope_Unlisten) isEnvelope_Message() {}
 
 func (*Envelope_Publish) isEnvelope_Message() {}
 
+func (*Envelope_Arm) isEnvelope_Message() {}
+
+func (*Envelope_PauseSchedule) isEnvelope_Message() {}
+
+func (*Envelope_ResumeSchedule) isEnvelope_Message() {}
+
+func (*Envelope_TriggerSchedule) isEnvelope_Message() {}
+
+func (*Envelope_ShowSchedule) isEnvelope_Message() {}
+
 func (*Envelope_ShowKey) isEnvelope_Message() {}
 
 func (*Envelope_AskShare) isEnvelope_Message() {}
@@ -810,6 +899,7 @@ type Answer struct {
 	//	*Answer_Awaited
 	//	*Answer_Share
 	//	*Answer_Settled
+	//	*Answer_Schedule
 	Message       isAnswer_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -936,6 +1026,15 @@ func (x *Answer) GetSettled() *Settled {
 	return nil
 }
 
+func (x *Answer) GetSchedule() *ScheduleState {
+	if x != nil {
+		if x, ok := x.Message.(*Answer_Schedule); ok {
+			return x.Schedule
+		}
+	}
+	return nil
+}
+
 type isAnswer_Message interface {
 	isAnswer_Message()
 }
@@ -973,6 +1072,11 @@ type Answer_Settled struct {
 	Settled *Settled `protobuf:"bytes,16,opt,name=settled,proto3,oneof"`
 }
 
+type Answer_Schedule struct {
+	// Of what is for a schedule, but for Arm.
+	Schedule *ScheduleState `protobuf:"bytes,17,opt,name=schedule,proto3,oneof"`
+}
+
 func (*Answer_Accepted) isAnswer_Message() {}
 
 func (*Answer_Order) isAnswer_Message() {}
@@ -986,6 +1090,8 @@ func (*Answer_Awaited) isAnswer_Message() {}
 func (*Answer_Share) isAnswer_Message() {}
 
 func (*Answer_Settled) isAnswer_Message() {}
+
+func (*Answer_Schedule) isAnswer_Message() {}
 
 // Failure says why something was not done, or may not have been.
 type Failure struct {
@@ -2700,6 +2806,395 @@ func (x *Publish) GetKeep() int64 {
 	return 0
 }
 
+// Arm has orders of a definition come into being as it says.
+type Arm struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the schedule is, if there is none yet.
+	Schedule *journalv1.ScheduleOpened `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	// namespace/name:version; empty: no version is left whose orders are to come into being by themselves.
+	Definition     string `protobuf:"bytes,2,opt,name=definition,proto3" json:"definition,omitempty"`
+	DefinitionHash []byte `protobuf:"bytes,3,opt,name=definition_hash,json=definitionHash,proto3" json:"definition_hash,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Arm) Reset() {
+	*x = Arm{}
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Arm) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Arm) ProtoMessage() {}
+
+func (x *Arm) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Arm.ProtoReflect.Descriptor instead.
+func (*Arm) Descriptor() ([]byte, []int) {
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Arm) GetSchedule() *journalv1.ScheduleOpened {
+	if x != nil {
+		return x.Schedule
+	}
+	return nil
+}
+
+func (x *Arm) GetDefinition() string {
+	if x != nil {
+		return x.Definition
+	}
+	return ""
+}
+
+func (x *Arm) GetDefinitionHash() []byte {
+	if x != nil {
+		return x.DefinitionHash
+	}
+	return nil
+}
+
+type PauseSchedule struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	By            string                 `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseSchedule) Reset() {
+	*x = PauseSchedule{}
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseSchedule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseSchedule) ProtoMessage() {}
+
+func (x *PauseSchedule) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseSchedule.ProtoReflect.Descriptor instead.
+func (*PauseSchedule) Descriptor() ([]byte, []int) {
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *PauseSchedule) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *PauseSchedule) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ResumeSchedule struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	By            string                 `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeSchedule) Reset() {
+	*x = ResumeSchedule{}
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeSchedule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeSchedule) ProtoMessage() {}
+
+func (x *ResumeSchedule) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeSchedule.ProtoReflect.Descriptor instead.
+func (*ResumeSchedule) Descriptor() ([]byte, []int) {
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ResumeSchedule) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *ResumeSchedule) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// TriggerSchedule has an order come into being now. It is told again by the same id.
+type TriggerSchedule struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	OrderId string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// Empty: what orders get that come into being by themselves.
+	Input         []byte `protobuf:"bytes,2,opt,name=input,proto3" json:"input,omitempty"`
+	By            string `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TriggerSchedule) Reset() {
+	*x = TriggerSchedule{}
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TriggerSchedule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TriggerSchedule) ProtoMessage() {}
+
+func (x *TriggerSchedule) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TriggerSchedule.ProtoReflect.Descriptor instead.
+func (*TriggerSchedule) Descriptor() ([]byte, []int) {
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *TriggerSchedule) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *TriggerSchedule) GetInput() []byte {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *TriggerSchedule) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *TriggerSchedule) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// ShowSchedule asks how a schedule stands.
+type ShowSchedule struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowSchedule) Reset() {
+	*x = ShowSchedule{}
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowSchedule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowSchedule) ProtoMessage() {}
+
+func (x *ShowSchedule) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowSchedule.ProtoReflect.Descriptor instead.
+func (*ShowSchedule) Descriptor() ([]byte, []int) {
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{35}
+}
+
+// ScheduleState is how a schedule stands. Times are nanoseconds since 1970 UTC; 0: none.
+type ScheduleState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// namespace/name:version of what is armed; empty: nothing is.
+	Definition string `protobuf:"bytes,1,opt,name=definition,proto3" json:"definition,omitempty"`
+	// What it says, for people, such as "every 10m".
+	Rule string `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
+	Next int64  `protobuf:"varint,3,opt,name=next,proto3" json:"next,omitempty"`
+	// Absent: it is not paused.
+	Paused   *journalv1.SchedulePaused `protobuf:"bytes,4,opt,name=paused,proto3" json:"paused,omitempty"`
+	PausedAt int64                     `protobuf:"varint,5,opt,name=paused_at,json=pausedAt,proto3" json:"paused_at,omitempty"`
+	// The last firing; absent: there was none.
+	Last *journalv1.Firing `protobuf:"bytes,6,opt,name=last,proto3" json:"last,omitempty"`
+	// How many orders are awaited or not submitted yet, and how many events are collected for others.
+	UnderWay  uint32 `protobuf:"varint,7,opt,name=under_way,json=underWay,proto3" json:"under_way,omitempty"`
+	Collected uint32 `protobuf:"varint,8,opt,name=collected,proto3" json:"collected,omitempty"`
+	// The due times that were passed over last; absent: none were.
+	Skipped       *journalv1.ScheduleSkipped `protobuf:"bytes,9,opt,name=skipped,proto3" json:"skipped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScheduleState) Reset() {
+	*x = ScheduleState{}
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScheduleState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScheduleState) ProtoMessage() {}
+
+func (x *ScheduleState) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScheduleState.ProtoReflect.Descriptor instead.
+func (*ScheduleState) Descriptor() ([]byte, []int) {
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ScheduleState) GetDefinition() string {
+	if x != nil {
+		return x.Definition
+	}
+	return ""
+}
+
+func (x *ScheduleState) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *ScheduleState) GetNext() int64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+func (x *ScheduleState) GetPaused() *journalv1.SchedulePaused {
+	if x != nil {
+		return x.Paused
+	}
+	return nil
+}
+
+func (x *ScheduleState) GetPausedAt() int64 {
+	if x != nil {
+		return x.PausedAt
+	}
+	return 0
+}
+
+func (x *ScheduleState) GetLast() *journalv1.Firing {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *ScheduleState) GetUnderWay() uint32 {
+	if x != nil {
+		return x.UnderWay
+	}
+	return 0
+}
+
+func (x *ScheduleState) GetCollected() uint32 {
+	if x != nil {
+		return x.Collected
+	}
+	return 0
+}
+
+func (x *ScheduleState) GetSkipped() *journalv1.ScheduleSkipped {
+	if x != nil {
+		return x.Skipped
+	}
+	return nil
+}
+
 // ShowKey asks who runs under an order key, and who waits for it.
 type ShowKey struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2713,7 +3208,7 @@ type ShowKey struct {
 
 func (x *ShowKey) Reset() {
 	*x = ShowKey{}
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[31]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2725,7 +3220,7 @@ func (x *ShowKey) String() string {
 func (*ShowKey) ProtoMessage() {}
 
 func (x *ShowKey) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[31]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2738,7 +3233,7 @@ func (x *ShowKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowKey.ProtoReflect.Descriptor instead.
 func (*ShowKey) Descriptor() ([]byte, []int) {
-	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{31}
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ShowKey) GetKey() string {
@@ -2779,7 +3274,7 @@ type KeyQueue struct {
 
 func (x *KeyQueue) Reset() {
 	*x = KeyQueue{}
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[32]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2791,7 +3286,7 @@ func (x *KeyQueue) String() string {
 func (*KeyQueue) ProtoMessage() {}
 
 func (x *KeyQueue) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[32]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2804,7 +3299,7 @@ func (x *KeyQueue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyQueue.ProtoReflect.Descriptor instead.
 func (*KeyQueue) Descriptor() ([]byte, []int) {
-	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{32}
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *KeyQueue) GetHead() string {
@@ -2867,7 +3362,7 @@ type Await struct {
 
 func (x *Await) Reset() {
 	*x = Await{}
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[33]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2879,7 +3374,7 @@ func (x *Await) String() string {
 func (*Await) ProtoMessage() {}
 
 func (x *Await) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[33]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2892,7 +3387,7 @@ func (x *Await) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Await.ProtoReflect.Descriptor instead.
 func (*Await) Descriptor() ([]byte, []int) {
-	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{33}
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Await) GetVersion() uint64 {
@@ -2937,7 +3432,7 @@ type Awaited struct {
 
 func (x *Awaited) Reset() {
 	*x = Awaited{}
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[34]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2949,7 +3444,7 @@ func (x *Awaited) String() string {
 func (*Awaited) ProtoMessage() {}
 
 func (x *Awaited) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[34]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2962,7 +3457,7 @@ func (x *Awaited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Awaited.ProtoReflect.Descriptor instead.
 func (*Awaited) Descriptor() ([]byte, []int) {
-	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{34}
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Awaited) GetVersion() uint64 {
@@ -3016,7 +3511,7 @@ type AskShare struct {
 
 func (x *AskShare) Reset() {
 	*x = AskShare{}
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[35]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3028,7 +3523,7 @@ func (x *AskShare) String() string {
 func (*AskShare) ProtoMessage() {}
 
 func (x *AskShare) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[35]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3041,7 +3536,7 @@ func (x *AskShare) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AskShare.ProtoReflect.Descriptor instead.
 func (*AskShare) Descriptor() ([]byte, []int) {
-	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{35}
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AskShare) GetActivity() string {
@@ -3157,7 +3652,7 @@ type Share struct {
 
 func (x *Share) Reset() {
 	*x = Share{}
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[36]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3169,7 +3664,7 @@ func (x *Share) String() string {
 func (*Share) ProtoMessage() {}
 
 func (x *Share) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[36]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3182,7 +3677,7 @@ func (x *Share) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Share.ProtoReflect.Descriptor instead.
 func (*Share) Descriptor() ([]byte, []int) {
-	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{36}
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Share) GetGranter() uint64 {
@@ -3259,7 +3754,7 @@ type Seats struct {
 
 func (x *Seats) Reset() {
 	*x = Seats{}
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[37]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3271,7 +3766,7 @@ func (x *Seats) String() string {
 func (*Seats) ProtoMessage() {}
 
 func (x *Seats) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_node_v1_node_proto_msgTypes[37]
+	mi := &file_holdfast_node_v1_node_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3284,7 +3779,7 @@ func (x *Seats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seats.ProtoReflect.Descriptor instead.
 func (*Seats) Descriptor() ([]byte, []int) {
-	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{37}
+	return file_holdfast_node_v1_node_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Seats) GetRate() uint32 {
@@ -3305,7 +3800,7 @@ var File_holdfast_node_v1_node_proto protoreflect.FileDescriptor
 
 const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\n" +
-	"\x1bholdfast/node/v1/node.proto\x12\x10holdfast.node.v1\x1a!holdfast/journal/v1/journal.proto\x1a\x1dholdfast/order/v1/order.proto\x1a!holdfast/problem/v1/problem.proto\"\xc5\r\n" +
+	"\x1bholdfast/node/v1/node.proto\x12\x10holdfast.node.v1\x1a!holdfast/journal/v1/journal.proto\x1a\x1dholdfast/order/v1/order.proto\x1a!holdfast/problem/v1/problem.proto\"\x9e\x10\n" +
 	"\bEnvelope\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x16\n" +
@@ -3341,11 +3836,16 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\x05offer\x18  \x01(\v2\x17.holdfast.node.v1.OfferH\x00R\x05offer\x122\n" +
 	"\x06listen\x18! \x01(\v2\x18.holdfast.node.v1.ListenH\x00R\x06listen\x128\n" +
 	"\bunlisten\x18\" \x01(\v2\x1a.holdfast.node.v1.UnlistenH\x00R\bunlisten\x125\n" +
-	"\apublish\x18# \x01(\v2\x19.holdfast.node.v1.PublishH\x00R\apublish\x126\n" +
+	"\apublish\x18# \x01(\v2\x19.holdfast.node.v1.PublishH\x00R\apublish\x12)\n" +
+	"\x03arm\x18$ \x01(\v2\x15.holdfast.node.v1.ArmH\x00R\x03arm\x12H\n" +
+	"\x0epause_schedule\x18% \x01(\v2\x1f.holdfast.node.v1.PauseScheduleH\x00R\rpauseSchedule\x12K\n" +
+	"\x0fresume_schedule\x18& \x01(\v2 .holdfast.node.v1.ResumeScheduleH\x00R\x0eresumeSchedule\x12N\n" +
+	"\x10trigger_schedule\x18' \x01(\v2!.holdfast.node.v1.TriggerScheduleH\x00R\x0ftriggerSchedule\x12E\n" +
+	"\rshow_schedule\x18+ \x01(\v2\x1e.holdfast.node.v1.ShowScheduleH\x00R\fshowSchedule\x126\n" +
 	"\bshow_key\x18( \x01(\v2\x19.holdfast.node.v1.ShowKeyH\x00R\ashowKey\x129\n" +
 	"\task_share\x18* \x01(\v2\x1a.holdfast.node.v1.AskShareH\x00R\baskShare\x12/\n" +
 	"\x05await\x18) \x01(\v2\x17.holdfast.node.v1.AwaitH\x00R\x05awaitB\t\n" +
-	"\amessage\"\xf5\x03\n" +
+	"\amessage\"\xb4\x04\n" +
 	"\x06Answer\x12\x10\n" +
 	"\x03ask\x18\x01 \x01(\x04R\x03ask\x123\n" +
 	"\afailure\x18\x02 \x01(\v2\x19.holdfast.node.v1.FailureR\afailure\x12\x1c\n" +
@@ -3357,7 +3857,8 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\tkey_queue\x18\r \x01(\v2\x1a.holdfast.node.v1.KeyQueueH\x00R\bkeyQueue\x125\n" +
 	"\aawaited\x18\x0e \x01(\v2\x19.holdfast.node.v1.AwaitedH\x00R\aawaited\x12/\n" +
 	"\x05share\x18\x0f \x01(\v2\x17.holdfast.node.v1.ShareH\x00R\x05share\x125\n" +
-	"\asettled\x18\x10 \x01(\v2\x19.holdfast.node.v1.SettledH\x00R\asettledB\t\n" +
+	"\asettled\x18\x10 \x01(\v2\x19.holdfast.node.v1.SettledH\x00R\asettled\x12=\n" +
+	"\bschedule\x18\x11 \x01(\v2\x1f.holdfast.node.v1.ScheduleStateH\x00R\bscheduleB\t\n" +
 	"\amessage\"O\n" +
 	"\aFailure\x120\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x18.holdfast.node.v1.ReasonR\x06reason\x12\x12\n" +
@@ -3474,7 +3975,37 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\aPublish\x123\n" +
 	"\x04slot\x18\x01 \x01(\v2\x1f.holdfast.journal.v1.SlotOpenedR\x04slot\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\fR\x05event\x12\x12\n" +
-	"\x04keep\x18\x03 \x01(\x03R\x04keep\"E\n" +
+	"\x04keep\x18\x03 \x01(\x03R\x04keep\"\x8f\x01\n" +
+	"\x03Arm\x12?\n" +
+	"\bschedule\x18\x01 \x01(\v2#.holdfast.journal.v1.ScheduleOpenedR\bschedule\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x02 \x01(\tR\n" +
+	"definition\x12'\n" +
+	"\x0fdefinition_hash\x18\x03 \x01(\fR\x0edefinitionHash\"7\n" +
+	"\rPauseSchedule\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"8\n" +
+	"\x0eResumeSchedule\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"j\n" +
+	"\x0fTriggerSchedule\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x14\n" +
+	"\x05input\x18\x02 \x01(\fR\x05input\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x0e\n" +
+	"\fShowSchedule\"\xdd\x02\n" +
+	"\rScheduleState\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x01 \x01(\tR\n" +
+	"definition\x12\x12\n" +
+	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x12\n" +
+	"\x04next\x18\x03 \x01(\x03R\x04next\x12;\n" +
+	"\x06paused\x18\x04 \x01(\v2#.holdfast.journal.v1.SchedulePausedR\x06paused\x12\x1b\n" +
+	"\tpaused_at\x18\x05 \x01(\x03R\bpausedAt\x12/\n" +
+	"\x04last\x18\x06 \x01(\v2\x1b.holdfast.journal.v1.FiringR\x04last\x12\x1b\n" +
+	"\tunder_way\x18\a \x01(\rR\bunderWay\x12\x1c\n" +
+	"\tcollected\x18\b \x01(\rR\tcollected\x12>\n" +
+	"\askipped\x18\t \x01(\v2$.holdfast.journal.v1.ScheduleSkippedR\askipped\"E\n" +
 	"\aShowKey\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x12\n" +
 	"\x04most\x18\x02 \x01(\x05R\x04most\x12\x14\n" +
@@ -3522,7 +4053,7 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\asettled\x18\t \x01(\x04R\asettled\"=\n" +
 	"\x05Seats\x12\x12\n" +
 	"\x04rate\x18\x01 \x01(\rR\x04rate\x12 \n" +
-	"\vconcurrency\x18\x02 \x01(\rR\vconcurrency*\xdd\x05\n" +
+	"\vconcurrency\x18\x02 \x01(\rR\vconcurrency*\x92\x06\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REASON_INTERRUPTED\x10\x01\x12\x14\n" +
@@ -3552,7 +4083,9 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\x13REASON_OUTPUT_UNFIT\x10\x1e\x12\x17\n" +
 	"\x13REASON_ATTEMPT_OVER\x10\x1f\x12\x1b\n" +
 	"\x17REASON_FOREIGN_ACTIVITY\x10 \x12\x14\n" +
-	"\x10REASON_SLOT_FULL\x10(*Y\n" +
+	"\x10REASON_SLOT_FULL\x10(\x12\x1b\n" +
+	"\x17REASON_NO_SUCH_SCHEDULE\x10)\x12\x16\n" +
+	"\x12REASON_INPUT_UNFIT\x10**Y\n" +
 	"\x06Wanted\x12\x16\n" +
 	"\x12WANTED_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fWANTED_ACCEPTED\x10\x01\x12\x10\n" +
@@ -3572,57 +4105,67 @@ func file_holdfast_node_v1_node_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_node_v1_node_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_holdfast_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_holdfast_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_holdfast_node_v1_node_proto_goTypes = []any{
-	(Reason)(0),                     // 0: holdfast.node.v1.Reason
-	(Wanted)(0),                     // 1: holdfast.node.v1.Wanted
-	(*Envelope)(nil),                // 2: holdfast.node.v1.Envelope
-	(*Answer)(nil),                  // 3: holdfast.node.v1.Answer
-	(*Failure)(nil),                 // 4: holdfast.node.v1.Failure
-	(*Accept)(nil),                  // 5: holdfast.node.v1.Accept
-	(*Accepted)(nil),                // 6: holdfast.node.v1.Accepted
-	(*Refuse)(nil),                  // 7: holdfast.node.v1.Refuse
-	(*Start)(nil),                   // 8: holdfast.node.v1.Start
-	(*TaskResult)(nil),              // 9: holdfast.node.v1.TaskResult
-	(*Sent)(nil),                    // 10: holdfast.node.v1.Sent
-	(*Lost)(nil),                    // 11: holdfast.node.v1.Lost
-	(*Found)(nil),                   // 12: holdfast.node.v1.Found
-	(*GoesOn)(nil),                  // 13: holdfast.node.v1.GoesOn
-	(*HandOver)(nil),                // 14: holdfast.node.v1.HandOver
-	(*Cancel)(nil),                  // 15: holdfast.node.v1.Cancel
-	(*Fault)(nil),                   // 16: holdfast.node.v1.Fault
-	(*Complete)(nil),                // 17: holdfast.node.v1.Complete
-	(*Reopen)(nil),                  // 18: holdfast.node.v1.Reopen
-	(*Suspend)(nil),                 // 19: holdfast.node.v1.Suspend
-	(*Resume)(nil),                  // 20: holdfast.node.v1.Resume
-	(*ReleaseKey)(nil),              // 21: holdfast.node.v1.ReleaseKey
-	(*ChildResult)(nil),             // 22: holdfast.node.v1.ChildResult
-	(*Told)(nil),                    // 23: holdfast.node.v1.Told
-	(*Inserted)(nil),                // 24: holdfast.node.v1.Inserted
-	(*Emitted)(nil),                 // 25: holdfast.node.v1.Emitted
-	(*Known)(nil),                   // 26: holdfast.node.v1.Known
-	(*Forgotten)(nil),               // 27: holdfast.node.v1.Forgotten
-	(*Offer)(nil),                   // 28: holdfast.node.v1.Offer
-	(*Settled)(nil),                 // 29: holdfast.node.v1.Settled
-	(*Listen)(nil),                  // 30: holdfast.node.v1.Listen
-	(*Unlisten)(nil),                // 31: holdfast.node.v1.Unlisten
-	(*Publish)(nil),                 // 32: holdfast.node.v1.Publish
-	(*ShowKey)(nil),                 // 33: holdfast.node.v1.ShowKey
-	(*KeyQueue)(nil),                // 34: holdfast.node.v1.KeyQueue
-	(*Await)(nil),                   // 35: holdfast.node.v1.Await
-	(*Awaited)(nil),                 // 36: holdfast.node.v1.Awaited
-	(*AskShare)(nil),                // 37: holdfast.node.v1.AskShare
-	(*Share)(nil),                   // 38: holdfast.node.v1.Share
-	(*Seats)(nil),                   // 39: holdfast.node.v1.Seats
-	(*orderv1.Order)(nil),           // 40: holdfast.order.v1.Order
-	(*journalv1.OrderAccepted)(nil), // 41: holdfast.journal.v1.OrderAccepted
-	(*problemv1.Problem)(nil),       // 42: holdfast.problem.v1.Problem
-	(journalv1.Outcome)(0),          // 43: holdfast.journal.v1.Outcome
-	(journalv1.Reopening)(0),        // 44: holdfast.journal.v1.Reopening
-	(orderv1.Status)(0),             // 45: holdfast.order.v1.Status
-	(journalv1.Verdict)(0),          // 46: holdfast.journal.v1.Verdict
-	(*journalv1.SlotOpened)(nil),    // 47: holdfast.journal.v1.SlotOpened
-	(*journalv1.ListenerAdded)(nil), // 48: holdfast.journal.v1.ListenerAdded
+	(Reason)(0),                       // 0: holdfast.node.v1.Reason
+	(Wanted)(0),                       // 1: holdfast.node.v1.Wanted
+	(*Envelope)(nil),                  // 2: holdfast.node.v1.Envelope
+	(*Answer)(nil),                    // 3: holdfast.node.v1.Answer
+	(*Failure)(nil),                   // 4: holdfast.node.v1.Failure
+	(*Accept)(nil),                    // 5: holdfast.node.v1.Accept
+	(*Accepted)(nil),                  // 6: holdfast.node.v1.Accepted
+	(*Refuse)(nil),                    // 7: holdfast.node.v1.Refuse
+	(*Start)(nil),                     // 8: holdfast.node.v1.Start
+	(*TaskResult)(nil),                // 9: holdfast.node.v1.TaskResult
+	(*Sent)(nil),                      // 10: holdfast.node.v1.Sent
+	(*Lost)(nil),                      // 11: holdfast.node.v1.Lost
+	(*Found)(nil),                     // 12: holdfast.node.v1.Found
+	(*GoesOn)(nil),                    // 13: holdfast.node.v1.GoesOn
+	(*HandOver)(nil),                  // 14: holdfast.node.v1.HandOver
+	(*Cancel)(nil),                    // 15: holdfast.node.v1.Cancel
+	(*Fault)(nil),                     // 16: holdfast.node.v1.Fault
+	(*Complete)(nil),                  // 17: holdfast.node.v1.Complete
+	(*Reopen)(nil),                    // 18: holdfast.node.v1.Reopen
+	(*Suspend)(nil),                   // 19: holdfast.node.v1.Suspend
+	(*Resume)(nil),                    // 20: holdfast.node.v1.Resume
+	(*ReleaseKey)(nil),                // 21: holdfast.node.v1.ReleaseKey
+	(*ChildResult)(nil),               // 22: holdfast.node.v1.ChildResult
+	(*Told)(nil),                      // 23: holdfast.node.v1.Told
+	(*Inserted)(nil),                  // 24: holdfast.node.v1.Inserted
+	(*Emitted)(nil),                   // 25: holdfast.node.v1.Emitted
+	(*Known)(nil),                     // 26: holdfast.node.v1.Known
+	(*Forgotten)(nil),                 // 27: holdfast.node.v1.Forgotten
+	(*Offer)(nil),                     // 28: holdfast.node.v1.Offer
+	(*Settled)(nil),                   // 29: holdfast.node.v1.Settled
+	(*Listen)(nil),                    // 30: holdfast.node.v1.Listen
+	(*Unlisten)(nil),                  // 31: holdfast.node.v1.Unlisten
+	(*Publish)(nil),                   // 32: holdfast.node.v1.Publish
+	(*Arm)(nil),                       // 33: holdfast.node.v1.Arm
+	(*PauseSchedule)(nil),             // 34: holdfast.node.v1.PauseSchedule
+	(*ResumeSchedule)(nil),            // 35: holdfast.node.v1.ResumeSchedule
+	(*TriggerSchedule)(nil),           // 36: holdfast.node.v1.TriggerSchedule
+	(*ShowSchedule)(nil),              // 37: holdfast.node.v1.ShowSchedule
+	(*ScheduleState)(nil),             // 38: holdfast.node.v1.ScheduleState
+	(*ShowKey)(nil),                   // 39: holdfast.node.v1.ShowKey
+	(*KeyQueue)(nil),                  // 40: holdfast.node.v1.KeyQueue
+	(*Await)(nil),                     // 41: holdfast.node.v1.Await
+	(*Awaited)(nil),                   // 42: holdfast.node.v1.Awaited
+	(*AskShare)(nil),                  // 43: holdfast.node.v1.AskShare
+	(*Share)(nil),                     // 44: holdfast.node.v1.Share
+	(*Seats)(nil),                     // 45: holdfast.node.v1.Seats
+	(*orderv1.Order)(nil),             // 46: holdfast.order.v1.Order
+	(*journalv1.OrderAccepted)(nil),   // 47: holdfast.journal.v1.OrderAccepted
+	(*problemv1.Problem)(nil),         // 48: holdfast.problem.v1.Problem
+	(journalv1.Outcome)(0),            // 49: holdfast.journal.v1.Outcome
+	(journalv1.Reopening)(0),          // 50: holdfast.journal.v1.Reopening
+	(orderv1.Status)(0),               // 51: holdfast.order.v1.Status
+	(journalv1.Verdict)(0),            // 52: holdfast.journal.v1.Verdict
+	(*journalv1.SlotOpened)(nil),      // 53: holdfast.journal.v1.SlotOpened
+	(*journalv1.ListenerAdded)(nil),   // 54: holdfast.journal.v1.ListenerAdded
+	(*journalv1.ScheduleOpened)(nil),  // 55: holdfast.journal.v1.ScheduleOpened
+	(*journalv1.SchedulePaused)(nil),  // 56: holdfast.journal.v1.SchedulePaused
+	(*journalv1.Firing)(nil),          // 57: holdfast.journal.v1.Firing
+	(*journalv1.ScheduleSkipped)(nil), // 58: holdfast.journal.v1.ScheduleSkipped
 }
 var file_holdfast_node_v1_node_proto_depIdxs = []int32{
 	5,  // 0: holdfast.node.v1.Envelope.accept:type_name -> holdfast.node.v1.Accept
@@ -3651,40 +4194,50 @@ var file_holdfast_node_v1_node_proto_depIdxs = []int32{
 	30, // 23: holdfast.node.v1.Envelope.listen:type_name -> holdfast.node.v1.Listen
 	31, // 24: holdfast.node.v1.Envelope.unlisten:type_name -> holdfast.node.v1.Unlisten
 	32, // 25: holdfast.node.v1.Envelope.publish:type_name -> holdfast.node.v1.Publish
-	33, // 26: holdfast.node.v1.Envelope.show_key:type_name -> holdfast.node.v1.ShowKey
-	37, // 27: holdfast.node.v1.Envelope.ask_share:type_name -> holdfast.node.v1.AskShare
-	35, // 28: holdfast.node.v1.Envelope.await:type_name -> holdfast.node.v1.Await
-	4,  // 29: holdfast.node.v1.Answer.failure:type_name -> holdfast.node.v1.Failure
-	6,  // 30: holdfast.node.v1.Answer.accepted:type_name -> holdfast.node.v1.Accepted
-	40, // 31: holdfast.node.v1.Answer.order:type_name -> holdfast.order.v1.Order
-	22, // 32: holdfast.node.v1.Answer.child:type_name -> holdfast.node.v1.ChildResult
-	34, // 33: holdfast.node.v1.Answer.key_queue:type_name -> holdfast.node.v1.KeyQueue
-	36, // 34: holdfast.node.v1.Answer.awaited:type_name -> holdfast.node.v1.Awaited
-	38, // 35: holdfast.node.v1.Answer.share:type_name -> holdfast.node.v1.Share
-	29, // 36: holdfast.node.v1.Answer.settled:type_name -> holdfast.node.v1.Settled
-	0,  // 37: holdfast.node.v1.Failure.reason:type_name -> holdfast.node.v1.Reason
-	41, // 38: holdfast.node.v1.Accept.order:type_name -> holdfast.journal.v1.OrderAccepted
-	1,  // 39: holdfast.node.v1.Accept.wanted:type_name -> holdfast.node.v1.Wanted
-	41, // 40: holdfast.node.v1.Refuse.order:type_name -> holdfast.journal.v1.OrderAccepted
-	42, // 41: holdfast.node.v1.Refuse.error:type_name -> holdfast.problem.v1.Problem
-	43, // 42: holdfast.node.v1.TaskResult.outcome:type_name -> holdfast.journal.v1.Outcome
-	42, // 43: holdfast.node.v1.TaskResult.error:type_name -> holdfast.problem.v1.Problem
-	42, // 44: holdfast.node.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
-	44, // 45: holdfast.node.v1.Reopen.how:type_name -> holdfast.journal.v1.Reopening
-	45, // 46: holdfast.node.v1.ChildResult.status:type_name -> holdfast.order.v1.Status
-	42, // 47: holdfast.node.v1.ChildResult.error:type_name -> holdfast.problem.v1.Problem
-	46, // 48: holdfast.node.v1.Settled.verdict:type_name -> holdfast.journal.v1.Verdict
-	47, // 49: holdfast.node.v1.Listen.slot:type_name -> holdfast.journal.v1.SlotOpened
-	48, // 50: holdfast.node.v1.Listen.listener:type_name -> holdfast.journal.v1.ListenerAdded
-	47, // 51: holdfast.node.v1.Publish.slot:type_name -> holdfast.journal.v1.SlotOpened
-	40, // 52: holdfast.node.v1.Awaited.order:type_name -> holdfast.order.v1.Order
-	39, // 53: holdfast.node.v1.AskShare.held:type_name -> holdfast.node.v1.Seats
-	39, // 54: holdfast.node.v1.Share.seats:type_name -> holdfast.node.v1.Seats
-	55, // [55:55] is the sub-list for method output_type
-	55, // [55:55] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	33, // 26: holdfast.node.v1.Envelope.arm:type_name -> holdfast.node.v1.Arm
+	34, // 27: holdfast.node.v1.Envelope.pause_schedule:type_name -> holdfast.node.v1.PauseSchedule
+	35, // 28: holdfast.node.v1.Envelope.resume_schedule:type_name -> holdfast.node.v1.ResumeSchedule
+	36, // 29: holdfast.node.v1.Envelope.trigger_schedule:type_name -> holdfast.node.v1.TriggerSchedule
+	37, // 30: holdfast.node.v1.Envelope.show_schedule:type_name -> holdfast.node.v1.ShowSchedule
+	39, // 31: holdfast.node.v1.Envelope.show_key:type_name -> holdfast.node.v1.ShowKey
+	43, // 32: holdfast.node.v1.Envelope.ask_share:type_name -> holdfast.node.v1.AskShare
+	41, // 33: holdfast.node.v1.Envelope.await:type_name -> holdfast.node.v1.Await
+	4,  // 34: holdfast.node.v1.Answer.failure:type_name -> holdfast.node.v1.Failure
+	6,  // 35: holdfast.node.v1.Answer.accepted:type_name -> holdfast.node.v1.Accepted
+	46, // 36: holdfast.node.v1.Answer.order:type_name -> holdfast.order.v1.Order
+	22, // 37: holdfast.node.v1.Answer.child:type_name -> holdfast.node.v1.ChildResult
+	40, // 38: holdfast.node.v1.Answer.key_queue:type_name -> holdfast.node.v1.KeyQueue
+	42, // 39: holdfast.node.v1.Answer.awaited:type_name -> holdfast.node.v1.Awaited
+	44, // 40: holdfast.node.v1.Answer.share:type_name -> holdfast.node.v1.Share
+	29, // 41: holdfast.node.v1.Answer.settled:type_name -> holdfast.node.v1.Settled
+	38, // 42: holdfast.node.v1.Answer.schedule:type_name -> holdfast.node.v1.ScheduleState
+	0,  // 43: holdfast.node.v1.Failure.reason:type_name -> holdfast.node.v1.Reason
+	47, // 44: holdfast.node.v1.Accept.order:type_name -> holdfast.journal.v1.OrderAccepted
+	1,  // 45: holdfast.node.v1.Accept.wanted:type_name -> holdfast.node.v1.Wanted
+	47, // 46: holdfast.node.v1.Refuse.order:type_name -> holdfast.journal.v1.OrderAccepted
+	48, // 47: holdfast.node.v1.Refuse.error:type_name -> holdfast.problem.v1.Problem
+	49, // 48: holdfast.node.v1.TaskResult.outcome:type_name -> holdfast.journal.v1.Outcome
+	48, // 49: holdfast.node.v1.TaskResult.error:type_name -> holdfast.problem.v1.Problem
+	48, // 50: holdfast.node.v1.Fault.error:type_name -> holdfast.problem.v1.Problem
+	50, // 51: holdfast.node.v1.Reopen.how:type_name -> holdfast.journal.v1.Reopening
+	51, // 52: holdfast.node.v1.ChildResult.status:type_name -> holdfast.order.v1.Status
+	48, // 53: holdfast.node.v1.ChildResult.error:type_name -> holdfast.problem.v1.Problem
+	52, // 54: holdfast.node.v1.Settled.verdict:type_name -> holdfast.journal.v1.Verdict
+	53, // 55: holdfast.node.v1.Listen.slot:type_name -> holdfast.journal.v1.SlotOpened
+	54, // 56: holdfast.node.v1.Listen.listener:type_name -> holdfast.journal.v1.ListenerAdded
+	53, // 57: holdfast.node.v1.Publish.slot:type_name -> holdfast.journal.v1.SlotOpened
+	55, // 58: holdfast.node.v1.Arm.schedule:type_name -> holdfast.journal.v1.ScheduleOpened
+	56, // 59: holdfast.node.v1.ScheduleState.paused:type_name -> holdfast.journal.v1.SchedulePaused
+	57, // 60: holdfast.node.v1.ScheduleState.last:type_name -> holdfast.journal.v1.Firing
+	58, // 61: holdfast.node.v1.ScheduleState.skipped:type_name -> holdfast.journal.v1.ScheduleSkipped
+	46, // 62: holdfast.node.v1.Awaited.order:type_name -> holdfast.order.v1.Order
+	45, // 63: holdfast.node.v1.AskShare.held:type_name -> holdfast.node.v1.Seats
+	45, // 64: holdfast.node.v1.Share.seats:type_name -> holdfast.node.v1.Seats
+	65, // [65:65] is the sub-list for method output_type
+	65, // [65:65] is the sub-list for method input_type
+	65, // [65:65] is the sub-list for extension type_name
+	65, // [65:65] is the sub-list for extension extendee
+	0,  // [0:65] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_node_v1_node_proto_init() }
@@ -3719,6 +4272,11 @@ func file_holdfast_node_v1_node_proto_init() {
 		(*Envelope_Listen)(nil),
 		(*Envelope_Unlisten)(nil),
 		(*Envelope_Publish)(nil),
+		(*Envelope_Arm)(nil),
+		(*Envelope_PauseSchedule)(nil),
+		(*Envelope_ResumeSchedule)(nil),
+		(*Envelope_TriggerSchedule)(nil),
+		(*Envelope_ShowSchedule)(nil),
 		(*Envelope_ShowKey)(nil),
 		(*Envelope_AskShare)(nil),
 		(*Envelope_Await)(nil),
@@ -3731,6 +4289,7 @@ func file_holdfast_node_v1_node_proto_init() {
 		(*Answer_Awaited)(nil),
 		(*Answer_Share)(nil),
 		(*Answer_Settled)(nil),
+		(*Answer_Schedule)(nil),
 	}
 	file_holdfast_node_v1_node_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
@@ -3739,7 +4298,7 @@ func file_holdfast_node_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_node_v1_node_proto_rawDesc), len(file_holdfast_node_v1_node_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   38,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

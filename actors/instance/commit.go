@@ -1,17 +1,16 @@
-package event
+package instance
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/actors/order"
 	"github.com/holdfast-run/holdfast/actors/runtime"
-	"github.com/holdfast-run/holdfast/actors/slot"
-	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
@@ -24,7 +23,7 @@ func holding(by runtime.Owner) persistence.Holding {
 
 // loaded makes sure that the state is in memory. If it can't be loaded, the sender of m is told; or m comes again, if nobody sent it.
 func (i *instance) loaded(m any) bool {
-	if i.state != nil {
+	if i.machine != nil {
 		return true
 	}
 	var err error
@@ -40,7 +39,7 @@ func (i *instance) loaded(m any) bool {
 		i.recover()
 	}
 	if i.home.Unloadable(i.id, true) {
-		i.Log.Error("correlation slot can't be loaded, and waits until it can be", "slot", i.id, "error", err)
+		i.Log.Error(i.Kind.Name+" can't be loaded, and waits until it can be", "id", i.id, "error", err)
 	}
 	return false
 }
@@ -53,94 +52,44 @@ func (i *instance) load() error {
 		e, err := i.Journal.Find(ctx, i.id)
 		if errors.Is(err, persistence.ErrNotFound) {
 			i.home.Loaded(i.id, messages.Handle{}, nil, mark)
-			i.state, i.due = slot.New(i.Config.Slot), 0
+			i.machine, i.due = i.Kind.New(i, 1), 0
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("correlation slot %s: %w", i.id, err)
+			return fmt.Errorf("%s %s: %w", i.Kind.Name, i.id, err)
 		}
 		i.handle = e.Handle
 	}
 	row, err := i.Journal.Row(ctx, i.handle)
 	if err != nil {
-		return fmt.Errorf("row of correlation slot %s: %w", i.id, err)
+		return fmt.Errorf("row of %s %s: %w", i.Kind.Name, i.id, err)
 	}
-	s, err := Fold(i.handle, i.Journal.Records(ctx, i.handle, messages.Version(row.GetReadsFrom())), messages.Version(row.GetReadsFrom()),
-		i.Config.Slot)
-	if err != nil {
+	from := max(messages.Version(row.GetReadsFrom()), 1)
+	m := i.Kind.New(i, from)
+	if err := fold(m, i.handle, i.Journal.Records(ctx, i.handle, from), from); err != nil {
 		return err
 	}
-	find := i.Catalog.Finder(ctx)
-	for _, ref := range s.Wanting() {
-		f, err := filterOf(find, ref)
-		if err != nil && !errors.Is(err, errNoFilter) && isPassing(err) {
-			return err
-		}
-		s.Give(ref, f)
+	if err := m.Prepare(ctx); err != nil {
+		return err
 	}
-	i.state, i.due = s, unknownDue
-	f := s.Facts()
+	i.machine, i.due = m, unknownDue
+	f := m.Facts()
 	i.rows = order.Rows{Row: f.OrderRow(i.home.Owner().Partition), Open: f.OpenRow()}
 	i.home.Loaded(i.id, i.handle, i.rows.Open, mark)
 	return nil
 }
 
-// isPassing tells whether a definition that can't be had now may be had later.
-func isPassing(err error) bool {
-	switch failure.Of(err).GetReason() {
-	case nodev1.Reason_REASON_DEFINITION_UNCOMPILABLE, nodev1.Reason_REASON_NO_SUCH_DEFINITION:
-		return false
-	default:
-		return true
-	}
-}
-
-// filter finds the filter of one who is about to listen.
-func (i *instance) filter(ref slot.FilterRef) slot.Filter {
-	var f slot.Filter
-	var err error
-	i.Workers.Blocking(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), i.Config.ReadTimeout)
-		defer cancel()
-		f, err = filterOf(i.Catalog.Finder(ctx), ref)
-	})
-	if err != nil {
-		i.Log.Error("the filter of a listener can't be had, and matches nothing", "slot", i.id, "definition", ref.Definition, "task", ref.Task,
-			"error", err)
-	}
-	return f
-}
-
-// nothing is a filter that matches no event.
-type nothing struct{}
-
-// Matches implements slot.Filter.
-func (nothing) Matches(*workflow.Event) bool { return false }
-
-func filterOf(find func(name string, hash []byte) (*workflow.Definition, error), ref slot.FilterRef) (slot.Filter, error) {
-	def, err := find(ref.Definition, []byte(ref.Hash))
-	if err != nil {
-		return nothing{}, fmt.Errorf("filter of task %s of %s: %w", ref.Task, ref.Definition, err)
-	}
-	if t := def.Tasks[ref.Task]; t != nil {
-		if k, listens := t.Kind.(*workflow.Listen); listens && int(ref.Filter) < len(k.Filters()) {
-			return k.Filters()[ref.Filter], nil
-		}
-	}
-	return nothing{}, fmt.Errorf("%w: %d of task %s of %s", errNoFilter, ref.Filter, ref.Task, ref.Definition)
-}
-
 func (i *instance) commit(p *pending) {
 	by := i.home.Owner()
-	before := i.state.Version() - messages.Version(len(p.events))
+	before := i.machine.Version() - messages.Version(len(p.events))
 	c := &persistence.Commit{Partition: by.Partition, Epoch: by.Epoch, Expected: before, Events: len(p.events)}
 	if before == 0 {
 		i.handle = messages.NewHandle(by.Partition, i.Now())
 		c.ID, c.ContentHash = i.id, []byte(i.id)[:16]
-		c.Child = !p.publishes // who listens is a part of what was accepted before
+		c.Child = !slices.ContainsFunc(p.events, i.Kind.Fresh)
 	}
 	c.Handle = i.handle
-	f := i.state.Facts()
+	f := i.machine.Facts()
 	if f.ChangesOrder(i.rows.Row) {
 		p.rows.Row = f.OrderRow(by.Partition)
 	}
@@ -153,7 +102,7 @@ func (i *instance) commit(p *pending) {
 	c.Row, c.Open, c.Close = p.rows.Row, p.rows.Open, p.closes
 	record, err := proto.Marshal(&journalv1.Record{FeatureLevel: i.Level(), Events: p.events})
 	if err != nil {
-		panic(fmt.Sprintf("marshal record of correlation slot %s: %v", i.id, err))
+		panic(fmt.Sprintf("marshal record of %s %s: %v", i.Kind.Name, i.id, err))
 	}
 	c.Record = record
 	self, root, home, id, rows := i.self, i.root, i.home, i.id, i.rows
@@ -183,9 +132,8 @@ func (i *instance) succeeded(p *pending) {
 
 // failed drops the state, after a commit that failed. What was decided is said again by those who are told so.
 func (i *instance) failed(p *pending, err error) {
-	first := i.state == nil || i.state.Version() == messages.Version(len(p.events))
-	i.state, i.rows, i.pending = nil, order.Rows{}, nil
-	clear(i.offers)
+	first := i.machine == nil || i.machine.Version() == messages.Version(len(p.events))
+	i.machine, i.rows, i.pending = nil, order.Rows{}, nil
 	if first {
 		i.handle = messages.Handle{}
 	}
