@@ -43,7 +43,7 @@ var rules = []rule{
 		},
 	},
 	{
-		dir: "actors/instance",
+		dir:     "actors/instance",
 		product: []string{"actors/failure", "actors/order", "actors/runtime", "persistence", "persistence/rows", "messages/..."},
 	},
 	{

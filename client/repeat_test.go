@@ -58,7 +58,7 @@ func TestHarmfulRepetitions(t *testing.T) {
 		"trigger with an id": {
 			adminv1.AdminService_TriggerSchedule_FullMethodName, &adminv1.TriggerScheduleRequest{OrderId: "a"}, true,
 		},
-		"submission":                  {orderv1.OrderService_Submit_FullMethodName, &orderv1.SubmitRequest{}, true},
+		"submission": {orderv1.OrderService_Submit_FullMethodName, &orderv1.SubmitRequest{}, true},
 	} {
 		if got := repetitions[c.method].harmless(c.request); got != c.want {
 			t.Errorf("%s: %v", name, got)

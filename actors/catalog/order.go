@@ -69,7 +69,10 @@ type Examined struct {
 }
 
 func examined(def *workflow.Definition) *Examined {
-	x := &Examined{Ref: def.Ref, Title: def.Title, Activities: def.Activities, Routes: def.Routes, Scheduled: def.Schedule != nil, Runs: map[string]messages.DefinitionRef{}}
+	x := &Examined{
+		Ref: def.Ref, Title: def.Title, Activities: def.Activities, Routes: def.Routes, Scheduled: def.Schedule != nil,
+		Runs: map[string]messages.DefinitionRef{},
+	}
 	for ref, t := range def.Tasks {
 		if run, runs := t.Kind.(*workflow.Run); runs {
 			x.Runs[ref] = run.Definition

@@ -93,18 +93,6 @@ func (o object) text(name string) string {
 	return v.text
 }
 
-// unsupported makes the use of a property a mistake.
-func (o object) unsupported(name, what string) {
-	if !o.ok {
-		return
-	}
-	for _, k := range o.n.keys {
-		if k.name == name {
-			o.c.atKeyf(o.n, k, notYet, what)
-		}
-	}
-}
-
 // boolean reads a node that is true or false.
 func (c *compiler) boolean(n *node, name string) (value, ok bool) {
 	if n.kind != boolKind {

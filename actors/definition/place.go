@@ -48,7 +48,7 @@ var (
 	placeEvent           = place{
 		name: "an expression about an event", hint: "it has the event alone; compare with what the order knows by \"expect\" of a correlation",
 	}
-	placeSchedule = place{name: "the schedule", hint: "there is no order yet that it could know of"}
+	placeSchedule   = place{name: "the schedule", hint: "there is no order yet that it could know of"}
 	placeTaskExport = place{
 		name: "the export of a task", args: argContext | argInput | argOutput | argTask | argWorkflow | argRuntime,
 	}

@@ -80,8 +80,8 @@ func digestOf(s *workflow.Schedule, n *node) []byte {
 func (c *compiler) policies(set object, out *workflow.Schedule) {
 	if v := set.get("missed"); v != nil && c.isString(v, "missed") {
 		known := map[string]workflow.Missed{"last": workflow.MissedLast, "skip": workflow.MissedSkip, "all": workflow.MissedAll}
-		is := false
-		if out.Missed, is = known[v.text]; !is {
+		policy, is := known[v.text]
+		if out.Missed = policy; !is {
 			c.atf(v, "\"missed\" must be one of \"skip\", \"last\" and \"all\", but is %s", v.describe())
 		}
 		if out.Times == nil {

@@ -117,7 +117,10 @@ func filterOf(find func(name string, hash []byte) (*workflow.Definition, error),
 // Decide implements instance.Machine.
 func (m *machine) Decide(now time.Time, message any) ([]*journalv1.Event, error) {
 	cmd, err := m.command(message)
-	if cmd == nil || err != nil {
+	switch {
+	case errors.Is(err, errNothing):
+		return nil, nil
+	case err != nil:
 		return nil, err
 	}
 	l, listens := cmd.(slot.Listen)
@@ -131,7 +134,10 @@ func (m *machine) Decide(now time.Time, message any) ([]*journalv1.Event, error)
 	return m.State.Decide(now, cmd)
 }
 
-// command is what a message is for the slot; nil: nothing.
+// errNothing: a message asks for no decision.
+var errNothing = errors.New("nothing is to be decided")
+
+// command is what a message is for the slot; errNothing: it asks for no decision.
 func (m *machine) command(message any) (slot.Command, error) {
 	switch x := message.(type) {
 	case order.Fired:
@@ -140,12 +146,12 @@ func (m *machine) command(message any) (slot.Command, error) {
 		delete(m.offers, x.listener)
 		if f := x.answer.GetFailure(); f != nil && !failure.IsFinal(f) { // it may not fail the next time
 			m.self.Again(offerAgain{x.listener})
-			return nil, nil
+			return nil, errNothing
 		}
 		return slot.Settle{Listener: x.listener, Sequence: x.sequence, Verdict: verdictOf(x.answer)}, nil
 	case offerAgain:
 		m.again = append(m.again, x.listener)
-		return nil, nil
+		return nil, errNothing
 	case *nodev1.Envelope:
 		switch e := x.GetMessage().(type) {
 		case *nodev1.Envelope_Listen:

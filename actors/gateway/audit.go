@@ -60,15 +60,15 @@ var audited = map[string]func(request any) bool{ //nolint:gochecknoglobals // a 
 		r, ok := request.(*adminv1.OperateAllRequest)
 		return ok && !r.GetDryRun()
 	},
-	adminv1.AdminService_LimitActivity_FullMethodName: always,
-	adminv1.AdminService_PauseSchedule_FullMethodName: always,
-	adminv1.AdminService_ResumeSchedule_FullMethodName: always,
+	adminv1.AdminService_LimitActivity_FullMethodName:   always,
+	adminv1.AdminService_PauseSchedule_FullMethodName:   always,
+	adminv1.AdminService_ResumeSchedule_FullMethodName:  always,
 	adminv1.AdminService_TriggerSchedule_FullMethodName: always,
-	adminv1.AdminService_BackupJournal_FullMethodName: always,
-	adminv1.AdminService_DrainNode_FullMethodName:     always,
-	adminv1.AdminService_Rebalance_FullMethodName:     always,
-	adminv1.AdminService_RaiseLevel_FullMethodName:    always,
-	adminv1.AdminService_AcceptLoss_FullMethodName:    always,
+	adminv1.AdminService_BackupJournal_FullMethodName:   always,
+	adminv1.AdminService_DrainNode_FullMethodName:       always,
+	adminv1.AdminService_Rebalance_FullMethodName:       always,
+	adminv1.AdminService_RaiseLevel_FullMethodName:      always,
+	adminv1.AdminService_AcceptLoss_FullMethodName:      always,
 }
 
 // notedWithin is how long it may take to note what came of a change; its caller may have gone meanwhile.

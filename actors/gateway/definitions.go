@@ -67,7 +67,8 @@ func (d definitions) Deploy(ctx context.Context, r *definitionv1.DeployRequest) 
 	hash := sha256.Sum256(r.GetDocument())
 	row, err := d.engine.Catalog().Deploy(ctx, &journalv1.DefinitionRow{
 		Namespace: def.Ref.Namespace, Name: def.Ref.Name, Version: def.Ref.Version, Hash: hash[:],
-		DeployedAt: d.engine.Now().UnixNano(), Title: def.Title, Document: r.GetDocument(), Activities: def.Activities, Routes: def.Routes, Scheduled: def.Scheduled,
+		DeployedAt: d.engine.Now().UnixNano(), Title: def.Title, Document: r.GetDocument(), Activities: def.Activities,
+		Routes: def.Routes, Scheduled: def.Scheduled,
 	})
 	if err != nil {
 		return nil, d.fail(deployFailure(def.Ref, err))

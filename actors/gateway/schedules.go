@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 
-
 	"github.com/holdfast-run/holdfast/actors/access"
 	failures "github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/messages"
@@ -46,7 +45,9 @@ func (a admin) ListSchedules(ctx context.Context, r *adminv1.ListSchedulesReques
 	return out, nil
 }
 
-func scheduleName(row *journalv1.DefinitionRow) string { return row.GetNamespace() + "/" + row.GetName() }
+func scheduleName(row *journalv1.DefinitionRow) string {
+	return row.GetNamespace() + "/" + row.GetName()
+}
 
 // schedule tells how the schedule of the definitions of a name stands.
 func (a admin) schedule(ctx context.Context, row *journalv1.DefinitionRow) *adminv1.Schedule {

@@ -39,7 +39,7 @@ func (i *instance) loaded(m any) bool {
 		i.recover()
 	}
 	if i.home.Unloadable(i.id, true) {
-		i.Log.Error(i.Kind.Name+" can't be loaded, and waits until it can be", "id", i.id, "error", err)
+		i.Log.Error("instance can't be loaded, and waits until it can be", "kind", i.Kind.Name, "id", i.id, "error", err)
 	}
 	return false
 }

@@ -35,8 +35,8 @@ func fold(s State, h messages.Handle, records iter.Seq2[persistence.StoredRecord
 	return nil
 }
 
-// Check folds the whole history of an instance to a state that nothing has happened to, and compares it with the rows beside it; open is nil
-// if there is none.
+// Check folds the whole history of an instance to a state that nothing has happened to, and compares it with the rows beside it; open is
+// nil if there is none.
 func Check(s State, row *journalv1.OrderRow, open *journalv1.OpenRow, records []*journalv1.Record) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -61,6 +61,7 @@ type State interface {
 // instance.
 type Machine interface {
 	State
+	Residence
 
 	// Prepare has what the state needs beside its history. It may wait for the journal.
 	Prepare(ctx context.Context) error
@@ -71,6 +72,10 @@ type Machine interface {
 	Perform()
 	// Answer is the answer to a message that was not refused.
 	Answer(e *nodev1.Envelope) *nodev1.Answer
+}
+
+// Residence is what the memory of an instance depends on.
+type Residence interface {
 	// Busy tells whether the instance must be in memory, as something is under way. Empty tells whether it is as if there were none; Light
 	// whether it is read back in no time, if it is in memory for nothing but its due time.
 	Busy() bool

@@ -34,8 +34,9 @@ type (
 	}
 	// TimerFired says that it is time; what is not due yet is left.
 	TimerFired struct{}
-	// Pause and Resume say whether the schedule fires. Repeating them is no error.
-	Pause  struct{ By, Reason string }
+	// Pause says that the schedule is not to fire. Repeating it is no error.
+	Pause struct{ By, Reason string }
+	// Resume says that it is to fire again. Repeating it is no error.
 	Resume struct{ By, Reason string }
 	// Trigger has an order come into being now. An empty input is what orders get otherwise. Repeating it with the same id is no error.
 	Trigger struct {
@@ -50,8 +51,9 @@ type (
 	}
 	// Over says that an order has ended, or has faulted: then it waits for an operator, and the schedule does not wait for that.
 	Over struct{ OrderID messages.OrderID }
-	// Known says that a slot knows a listener, Forgotten that it knows that it listens no more.
-	Known     struct{ Listener uint32 }
+	// Known says that a slot knows a listener.
+	Known struct{ Listener uint32 }
+	// Forgotten says that a slot knows that a listener listens no more.
 	Forgotten struct{ Listener uint32 }
 	// Offered gives an event to a listener. See State.Verdict.
 	Offered struct {

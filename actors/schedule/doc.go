@@ -1,5 +1,5 @@
-// Package schedule is the machine of a schedule: it has orders of the latest version of a definition come into being as that says. It has no
-// I/O, clock, chance, goroutine or context; time enters with each command, everything else is in the schedule's history.
+// Package schedule is the machine of a schedule: it has orders of the latest version of a definition come into being as that says. It has
+// no I/O, clock, chance, goroutine or context; time enters with each command, everything else is in the schedule's history.
 //
 //	Decide  (state, time, command) → events   asks the definition for times, filters and schemas; evolves the state by each event it makes
 //	Evolve  (state, event) → state            asks nothing
@@ -13,8 +13,8 @@
 // A firing is in the history before its order is submitted, under an id that follows from what it is for: its due time, or the first of its
 // events. So it may be submitted again and again, and comes into being once. Who needs to know when it ends is its parent.
 //
-// A due time that nothing could fire at is missed. What becomes of it the definition says: the last one is made up for, all are, or none is,
-// but for one that is late by no more than a grace.
+// A due time that nothing could fire at is missed. What becomes of it the definition says: the last one is made up for, all are, or none
+// is, but for one that is late by no more than a grace.
 //
 // Events that belong to one order are collected: an event goes to the first collection that lacks it and agrees with its correlations, or
 // begins one.

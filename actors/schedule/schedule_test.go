@@ -31,8 +31,8 @@ func TestMissed(t *testing.T) {
 		settings string
 		want     []time.Duration // after a pause of ten minutes and three seconds
 	}{
-		"by default the last": {"", []time.Duration{610 * s}},
-		"last":                {"{missed: last}", []time.Duration{610 * s}},
+		"by default the last":                   {"", []time.Duration{610 * s}},
+		"last":                                  {"{missed: last}", []time.Duration{610 * s}},
 		"none, but for one that is little late": {"{missed: skip}", []time.Duration{610 * s}},
 	} {
 		t.Run(name, func(t *testing.T) {

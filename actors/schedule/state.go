@@ -48,7 +48,8 @@ func (l Limits) WithDefaults() Limits {
 	return l
 }
 
-// State is a schedule as its history tells it. It is changed only by Evolve (and so by Decide), but for the definition, which is given to it.
+// State is a schedule as its history tells it. It is changed only by Evolve (and so by Decide), but for the definition, which is given to
+// it.
 type State struct {
 	limits Limits
 	def    *workflow.Definition // that is armed; nil: it was not given, or can't be had
@@ -122,7 +123,9 @@ func (c *collection) bytes() int {
 }
 
 // input is what the order gets for which the events are.
-func (c *collection) input() []byte { return append(append([]byte{'['}, bytes.Join(c.events, []byte{','})...), ']') }
+func (c *collection) input() []byte {
+	return append(append([]byte{'['}, bytes.Join(c.events, []byte{','})...), ']')
+}
 
 // New returns the state of a schedule that nothing has happened to.
 func New(limits Limits) *State {

@@ -1,5 +1,5 @@
-// Package scheduler has orders come into being by themselves: it is what there is round the machine of schedules, package schedule, and sees to
-// it that they know what is deployed.
+// Package scheduler has orders come into being by themselves: it is what there is round the machine of schedules, package schedule, and
+// sees to it that they know what is deployed.
 //
 // There is one schedule for the definitions of a name, an instance of a kind of its own: see package instance. Keeper tells each that is in
 // a partition of this node which definition is the latest, again and again until it knows: after a deployment, a retirement, and whenever

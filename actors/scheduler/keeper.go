@@ -70,8 +70,9 @@ func (k *Keeper) answered(arm *nodev1.Arm, a *nodev1.Answer) {
 	id := arm.GetSchedule().GetId()
 	delete(k.asked, id)
 	if f := a.GetFailure(); f != nil {
-		k.log.Warn("a schedule does not know yet which definition is the latest, and is told again", "namespace", arm.GetSchedule().GetNamespace(),
-			"name", arm.GetSchedule().GetName(), "definition", arm.GetDefinition(), "error", f.GetText())
+		k.log.Warn("a schedule does not know yet which definition is the latest, and is told again",
+			"namespace", arm.GetSchedule().GetNamespace(), "name", arm.GetSchedule().GetName(), "definition", arm.GetDefinition(),
+			"error", f.GetText())
 		return
 	}
 	k.told[id] = arm.GetDefinitionHash()

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -95,7 +96,10 @@ func (m *machine) Prepare(ctx context.Context) error {
 // Decide implements instance.Machine.
 func (m *machine) Decide(now time.Time, message any) ([]*journalv1.Event, error) {
 	cmd, err := m.command(message)
-	if cmd == nil || err != nil {
+	switch {
+	case errors.Is(err, errNothing):
+		return nil, nil
+	case err != nil:
 		return nil, err
 	}
 	if arm, arms := cmd.(schedule.Arm); !m.Exists() && (!arms || arm.Definition == nil) {
@@ -104,17 +108,20 @@ func (m *machine) Decide(now time.Time, message any) ([]*journalv1.Event, error)
 	return m.State.Decide(now, cmd)
 }
 
-// command is what a message is for the schedule; nil: nothing.
+// errNothing: a message asks for no decision.
+var errNothing = errors.New("nothing is to be decided")
+
+// command is what a message is for the schedule; errNothing: it asks for no decision.
 func (m *machine) command(message any) (schedule.Command, error) {
 	switch x := message.(type) {
 	case order.Fired:
 		return schedule.TimerFired{}, nil
 	case failed:
 		m.self.Again(again(x))
-		return nil, nil
+		return nil, errNothing
 	case again:
 		delete(m.begun, x.task)
-		return nil, nil
+		return nil, errNothing
 	case schedule.Command:
 		return x, nil
 	case *nodev1.Envelope:
@@ -147,7 +154,7 @@ func (m *machine) asked(x *nodev1.Envelope) (schedule.Command, error) {
 			OrderID: messages.OrderID(t.GetOrderId()), Input: t.GetInput(), By: t.GetBy(), Reason: t.GetReason(),
 		}, nil
 	case *nodev1.Envelope_ShowSchedule:
-		return nil, nil
+		return nil, errNothing
 	}
 	return nil, fmt.Errorf("message %T is not for a schedule", x.GetMessage()) //nolint:err113 // for people
 }
@@ -189,7 +196,9 @@ func (m *machine) Perform() {
 	for _, l := range begin {
 		n := l.Listener.GetListener()
 		l.Listener.Partition = uint32(m.self.Owner().Partition)
-		e := toSlot(l.Slot.GetId(), &nodev1.Envelope{Message: &nodev1.Envelope_Listen{Listen: &nodev1.Listen{Slot: l.Slot, Listener: l.Listener}}})
+		e := toSlot(l.Slot.GetId(), &nodev1.Envelope{Message: &nodev1.Envelope_Listen{Listen: &nodev1.Listen{
+			Slot: l.Slot, Listener: l.Listener,
+		}}})
 		m.do(task{listens, uint64(n)}, e, unlessFailed(schedule.Known{Listener: n}))
 	}
 	for _, l := range end {

@@ -167,7 +167,7 @@ func orderFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.IntVar(&c.Engine.Slots.Listeners, "slot-listeners", 0, "most listeners for events of one type and correlation (100000)")
 	f.IntVar(&c.Engine.Slots.Queued, "slot-queued", 0, "most events of one type and correlation under way to listeners (200000)")
 	f.IntVar(&c.Engine.Slots.Seen, "slot-seen", 0, "most events of one type and correlation that are known by source and id (100000)")
-	f.DurationVar(&c.Engine.Schedules.Grace, "schedule-grace", 0, "how late a scheduled order may be without its due time having been missed (1m)")
+	f.DurationVar(&c.Engine.Schedules.Grace, "schedule-grace", 0, "how late a scheduled order may be, and its due time not be missed (1m)")
 	f.IntVar(&c.Engine.Schedules.Firings, "schedule-firings", 0, "most orders of one schedule that wait to be submitted (1000)")
 	f.IntVar(&c.Engine.Schedules.Collections, "schedule-collections", 0, "most orders of one schedule for which events are collected (1000)")
 	sizeVar(f, &c.Engine.Schedules.Bytes, "schedule-memory", "most that these events may take (16MiB)")

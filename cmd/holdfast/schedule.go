@@ -215,7 +215,7 @@ func newScheduleTrigger(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&request.OrderId, "id", "", "the order's `id`, so that it can be triggered again after an error; default: a new one")
-	cmd.Flags().StringVar(&input, "input", "", "`file` with the input, JSON; -: the standard input (what orders get that come into being by themselves)")
+	cmd.Flags().StringVar(&input, "input", "", "`file` with the input, JSON; -: the standard input; default: that of other scheduled orders")
 	cmd.Flags().StringVar(&request.By, "by", userName(), "who triggers it; kept in the schedule's history")
 	cmd.Flags().StringVar(&request.Reason, "reason", "", "why; kept in the schedule's history")
 	return cmd
