@@ -33,15 +33,17 @@ func (a admin) ListSchedules(ctx context.Context, r *adminv1.ListSchedulesReques
 		return r.GetNamespace() != "" && namespace != r.GetNamespace() || sees != nil && !sees(namespace) || scheduleName(row) < string(from)
 	})
 	slices.SortFunc(rows, func(a, b *journalv1.DefinitionRow) int { return strings.Compare(scheduleName(a), scheduleName(b)) })
-	out := &adminv1.ListSchedulesResponse{Schedules: make([]*adminv1.Schedule, min(limit, len(rows)))}
-	if limit < len(rows) {
-		out.NextPageToken = base64.RawURLEncoding.EncodeToString([]byte(scheduleName(rows[limit])))
-	}
+	page := make([]*adminv1.Schedule, min(limit, len(rows)))
 	var asked sync.WaitGroup
-	for i := range out.GetSchedules() {
-		asked.Go(func() { out.Schedules[i] = a.schedule(ctx, rows[i]) })
+	for i := range page {
+		asked.Go(func() { page[i] = a.schedule(ctx, rows[i]) })
 	}
 	asked.Wait()
+	n := fit(page, pageBytes)
+	out := &adminv1.ListSchedulesResponse{Schedules: page[:n]}
+	if n < len(rows) {
+		out.NextPageToken = base64.RawURLEncoding.EncodeToString([]byte(scheduleName(rows[n])))
+	}
 	return out, nil
 }
 
