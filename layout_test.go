@@ -112,6 +112,7 @@ var rules = []rule{
 	},
 	{dir: "client", product: []string{"client/...", "certificates", "tokens", "messages/..."}, tests: []string{"certificates/certificatetest"}},
 	{dir: "console", product: []string{"client/...", "messages/..."}},
+	{dir: "console/graph", product: []string{"messages"}, tests: []string{"actors/definition"}},
 	{dir: "cmd", product: []string{"..."}},
 	{
 		dir:     "scenarios",
@@ -123,8 +124,8 @@ var rules = []rule{
 
 // pure packages are step functions: they do no I/O, know no clock but the one in their input, and start nothing.
 var pure = []string{
-	"actors/workflow", "actors/slot", "actors/schedule", "actors/dispatch", "actors/share", "actors/audit", "adapters/ledger", "cluster/lease", "cluster/placement",
-	"cluster/topology", "persistence/clock",
+	"actors/workflow", "actors/slot", "actors/schedule", "actors/dispatch", "actors/share", "actors/audit", "adapters/ledger", "cluster/lease",
+	"cluster/placement", "cluster/topology", "console/graph", "persistence/clock",
 }
 
 // impureImports can't be imported by pure packages, nor what is below them.
