@@ -23,7 +23,7 @@ func newDefinition(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "definition", Short: "Deploy workflow definitions and look them up"}
 	asGroup(cmd)
 	a.clientFlags(cmd)
-	cmd.AddCommand(newDefinitionValidate(a), newDefinitionDeploy(a), newDefinitionList(a), newDefinitionGet(a),
+	cmd.AddCommand(newDefinitionValidate(a), newDefinitionGraph(a), newDefinitionDeploy(a), newDefinitionList(a), newDefinitionGet(a),
 		newDefinitionRetire(a), newDefinitionReinstate(a), newDefinitionRemove(a))
 	return cmd
 }
@@ -140,13 +140,9 @@ func newDefinitionValidate(a *app) *cobra.Command {
 			return err
 		}
 		return a.eachFile(cmd.Context(), files, func(file string, document []byte) error {
-			check := func(_ context.Context, document []byte) ([]*definitionv1.Mistake, error) {
-				_, found := definition.Check(document, definition.Limits{})
-				return found, nil
-			}
-			document, err := client.Complete(cmd.Context(), document, fetch, check)
+			document, err := withResources(cmd.Context(), file, document, fetch)
 			if err != nil {
-				return fmt.Errorf("%s: %w", file, err)
+				return err
 			}
 			return a.validate(file, document, strict)
 		})
@@ -155,9 +151,21 @@ func newDefinitionValidate(a *app) *cobra.Command {
 	return cmd
 }
 
-func (a *app) validate(file string, document []byte, strict bool) error {
-	def, found := definition.Check(document, definition.Limits{})
-	var mistakes, warnings []*definitionv1.Mistake
+// withResources adds to a document what it refers to, by the compiler of this program.
+func withResources(ctx context.Context, file string, document []byte, fetch client.Fetch) ([]byte, error) {
+	check := func(_ context.Context, document []byte) ([]*definitionv1.Mistake, error) {
+		_, found := definition.Check(document, definition.Limits{})
+		return found, nil
+	}
+	document, err := client.Complete(ctx, document, fetch, check)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return document, nil
+}
+
+// bySeverity separates what is wrong with a document from what only looks so.
+func bySeverity(found []*definitionv1.Mistake) (mistakes, warnings []*definitionv1.Mistake) {
 	for _, m := range found {
 		if m.GetSeverity() == definitionv1.Severity_SEVERITY_WARNING {
 			warnings = append(warnings, m)
@@ -165,6 +173,12 @@ func (a *app) validate(file string, document []byte, strict bool) error {
 			mistakes = append(mistakes, m)
 		}
 	}
+	return mistakes, warnings
+}
+
+func (a *app) validate(file string, document []byte, strict bool) error {
+	def, found := definition.Check(document, definition.Limits{})
+	mistakes, warnings := bySeverity(found)
 	name := ""
 	if def != nil {
 		name = def.Ref.String()
