@@ -27,6 +27,17 @@ var repeatable = map[string]string{
 	activityContainerOnce: "shell.container",
 }
 
+// Builtin tells whether an activity is one of a built-in adapter, which stands for a request or a process, and whether that may be done
+// again.
+func Builtin(activity string) (is, again bool) {
+	for once, repeated := range repeatable {
+		if activity == once || activity == repeated {
+			return true, activity == repeated
+		}
+	}
+	return false, false
+}
+
 // idempotentMethods are those that can be repeated (RFC 9110, 9.2.2), but for TRACE.
 var idempotentMethods = []string{"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}
 

@@ -23,6 +23,8 @@ type mistakes struct {
 	stored bool
 	// lines are those of the document. The YAML parser puts what is missing at its end behind them.
 	lines int
+	// wanted is what the document is to be, for messages; empty: a workflow definition.
+	wanted string
 }
 
 // atf adds a mistake at a node. The same mistake at the same place counts once: a function is compiled for each call.

@@ -242,7 +242,7 @@ func (m *mistakes) parseYAML(src *source, depth int) *node {
 	var doc yaml.Node
 	if err := d.Decode(&doc); err != nil {
 		if errors.Is(err, io.EOF) {
-			m.add(1, 1, "", "the document is empty: give a workflow definition")
+			m.empty()
 			return nil
 		}
 		m.notYAML(err)
@@ -250,7 +250,11 @@ func (m *mistakes) parseYAML(src *source, depth int) *node {
 	}
 	var more yaml.Node
 	if err := d.Decode(&more); err == nil {
-		m.add(more.Line, more.Column, "", "there is a second YAML document: deploy each definition by itself")
+		advice := "deploy each definition by itself"
+		if m.wanted != "" {
+			advice = "put it into a file of its own"
+		}
+		m.add(more.Line, more.Column, "", "there is a second YAML document: "+advice)
 		return nil
 	} else if !errors.Is(err, io.EOF) {
 		m.notYAML(err)
@@ -258,10 +262,14 @@ func (m *mistakes) parseYAML(src *source, depth int) *node {
 	}
 	p := &yamlParser{m: m, src: src, depth: depth}
 	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
-		m.add(1, 1, "", "the document is empty: give a workflow definition")
+		m.empty()
 		return nil
 	}
 	return p.value(doc.Content[0], 1)
+}
+
+func (m *mistakes) empty() {
+	m.add(1, 1, "", "the document is empty: give "+cmp.Or(m.wanted, "a workflow definition"))
 }
 
 func (m *mistakes) notYAML(err error) {
