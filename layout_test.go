@@ -24,6 +24,7 @@ var rules = []rule{
 	},
 	{dir: "actors/slot", product: []string{"actors/workflow", "persistence/rows", "messages/..."}},
 	{dir: "actors/schedule", product: []string{"actors/workflow", "persistence/rows", "messages/..."}, tests: []string{"actors/definition"}},
+	{dir: "actors/rehearsal", product: []string{"actors/workflow", "actors/definition", "actors/slot", "messages/..."}},
 	{dir: "actors/history", product: []string{"actors/workflow", "persistence", "messages/..."}},
 	{dir: "actors/audit", product: []string{"messages/..."}},
 	{
@@ -124,8 +125,8 @@ var rules = []rule{
 
 // pure packages are step functions: they do no I/O, know no clock but the one in their input, and start nothing.
 var pure = []string{
-	"actors/workflow", "actors/slot", "actors/schedule", "actors/dispatch", "actors/share", "actors/audit", "adapters/ledger", "cluster/lease",
-	"cluster/placement", "cluster/topology", "console/graph", "persistence/clock",
+	"actors/workflow", "actors/slot", "actors/schedule", "actors/rehearsal", "actors/dispatch", "actors/share", "actors/audit",
+	"adapters/ledger", "cluster/lease", "cluster/placement", "cluster/topology", "console/graph", "persistence/clock",
 }
 
 // impureImports can't be imported by pure packages, nor what is below them.
