@@ -154,6 +154,18 @@ func (h *History) locate(ctx context.Context) (messages.Version, error) {
 	return 0, nil
 }
 
+// Told returns what people and programs are told of a whole history, from its first event on, that is in memory.
+func Told(events []*journalv1.Event) []*orderv1.HistoryEvent {
+	tasks := map[uint32]task{}
+	out := make([]*orderv1.HistoryEvent, 0, len(events))
+	for i, ev := range events {
+		told := historyEvent(ev, tasks)
+		told.Version = uint64(i) + 1
+		out = append(out, told)
+	}
+	return out
+}
+
 func headOf(stored persistence.StoredRecord) (*journalv1.RecordHead, error) {
 	head := new(journalv1.RecordHead)
 	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(stored.Data, head); err != nil {

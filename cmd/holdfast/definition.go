@@ -20,11 +20,11 @@ import (
 )
 
 func newDefinition(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "definition", Short: "Deploy workflow definitions and look them up"}
+	cmd := &cobra.Command{Use: "definition", Short: "Test and deploy workflow definitions, and look them up"}
 	asGroup(cmd)
 	a.clientFlags(cmd)
-	cmd.AddCommand(newDefinitionValidate(a), newDefinitionGraph(a), newDefinitionDeploy(a), newDefinitionList(a), newDefinitionGet(a),
-		newDefinitionRetire(a), newDefinitionReinstate(a), newDefinitionRemove(a))
+	cmd.AddCommand(newDefinitionValidate(a), newDefinitionTest(a), newDefinitionGraph(a), newDefinitionDeploy(a), newDefinitionList(a),
+		newDefinitionGet(a), newDefinitionRetire(a), newDefinitionReinstate(a), newDefinitionRemove(a))
 	return cmd
 }
 
