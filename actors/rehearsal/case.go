@@ -69,6 +69,8 @@ type Stub struct {
 	// After is how long it takes to answer.
 	After  time.Duration
 	Answer Answer
+	// Shared: it is one of all cases of its file.
+	Shared bool
 	// Idempotent tells whether the activity may be executed again with the same key; nil: as the kind of its task has it, and no
 	// activity of an adapter.
 	Idempotent *bool

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 )
 
-// Coverage is what of a definition cases have reached: tasks, cases of switches, and the catches of tries. What extensions and functions
-// have run counts for each task that they are run for.
+// Coverage is what of a definition cases have reached: tasks, cases of switches, and the catches of tries. What a function or an extension has
+// is there for each task that calls or has it.
 type Coverage struct {
 	def    *workflow.Definition
 	points map[string]*Point
@@ -117,14 +117,4 @@ func (c *Coverage) Points() []Point {
 	}
 	slices.SortFunc(out, func(a, b Point) int { return cmp.Compare(a.Ref, b.Ref) })
 	return out
-}
-
-// Reached returns how much was reached of all that can be.
-func (c *Coverage) Reached() (reached, all int) {
-	for _, p := range c.points {
-		if p.Reached > 0 {
-			reached++
-		}
-	}
-	return reached, len(c.points)
 }

@@ -19,7 +19,7 @@ func (w *world) result() *Result {
 		r.Orders = append(r.Orders, Order{ID: i.id, Definition: i.state.Definition(), Events: i.history})
 	}
 	for n, s := range w.c.Stubs {
-		if w.uses[n] == 0 {
+		if w.uses[n] == 0 && !s.Shared {
 			r.Unused = append(r.Unused, s)
 		}
 	}

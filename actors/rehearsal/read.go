@@ -48,6 +48,9 @@ func (f *reader) file(root definition.Node) []*Case {
 		return nil
 	}
 	shared := f.stubs(root.Get("stubs"))
+	for _, s := range shared {
+		s.Shared = true
+	}
 	list := root.Required(aFile, "cases")
 	items := list.List("\"cases\"", "[{name: it is sent, input: {}}]")
 	if list.IsList() && len(items) == 0 {

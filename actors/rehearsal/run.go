@@ -22,7 +22,7 @@ type Result struct {
 	Path []*workflow.Task
 	// Orders are that of the case, and its children, in the order in which they were accepted.
 	Orders []Order
-	// Unused are the stubs of the case that have answered for nothing.
+	// Unused are the stubs of the case alone that have answered for nothing.
 	Unused []*Stub
 }
 

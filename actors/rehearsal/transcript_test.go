@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors/rehearsal"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
+	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
 // TestTranscripts runs the cases of each file, and compares what comes of them.
@@ -88,6 +89,7 @@ func (e *env) cases(t *testing.T, d *datadriven.TestData) string {
 	for _, c := range cases {
 		first := rehearsal.Run(c, e.defs[0], others, limits, coverage)
 		report(&out, first)
+		refold(t, first)
 		var again strings.Builder
 		report(&again, rehearsal.Run(c, e.defs[0], others, limits))
 		if !strings.HasSuffix(out.String(), again.String()) {
@@ -95,10 +97,13 @@ func (e *env) cases(t *testing.T, d *datadriven.TestData) string {
 		}
 	}
 	if d.HasArg("coverage") {
-		reached, all := coverage.Reached()
-		fmt.Fprintf(&out, "%d of %d reached\n", reached, all)
+		points, reached := coverage.Points(), 0
+		for _, p := range points {
+			reached += min(p.Reached, 1)
+		}
+		fmt.Fprintf(&out, "%d of %d reached\n", reached, len(points))
 		places := definition.WhereaboutsOf([]byte(e.documents[0]), definition.Limits{})
-		for _, p := range coverage.Points() {
+		for _, p := range points {
 			if p.Reached == 0 {
 				line, column := places.Of(p.Ref)
 				fmt.Fprintf(&out, "not %d:%d %s %s\n", line, column, p.What, p.Ref)
@@ -106,6 +111,21 @@ func (e *env) cases(t *testing.T, d *datadriven.TestData) string {
 		}
 	}
 	return out.String()
+}
+
+// refold reads the histories of the orders back, as a node does: the first one must have come to the same.
+func refold(t *testing.T, r *rehearsal.Result) {
+	t.Helper()
+	for i, o := range r.Orders {
+		s := workflow.New(o.Definition, workflow.Limits{})
+		for _, ev := range o.Events {
+			s.Evolve(ev)
+		}
+		want := orderv1.Status_value["STATUS_"+strings.ToUpper(string(r.Outcome))]
+		if s.ID() != o.ID || i == 0 && s.Ended() && s.Status() != orderv1.Status(want) {
+			t.Errorf("%q: the history of order %s tells that %s is %s", r.Case.Name, o.ID, s.ID(), s.Status())
+		}
+	}
 }
 
 func told(mistakes []*definitionv1.Mistake) string {

@@ -172,34 +172,58 @@ func (r *rehearse) printCoverage() (percent int, err error) {
 	if !r.coverage {
 		return 0, nil
 	}
-	sum, most := 0, 0
+	reached, all := 0, 0
 	for _, d := range r.defs {
 		if d.coverage == nil {
 			continue
 		}
-		reached, all := d.coverage.Reached()
-		sum, most = sum+reached, most+all
-		out := shownCoverage{File: d.file, Reached: reached, All: all, Missed: []shownPoint{}}
-		for _, p := range d.coverage.Points() {
-			if p.Reached == 0 {
-				out.Missed = append(out.Missed, shownPoint{*r.taskOf(d.def, p.Ref), p.What})
-			}
-		}
-		slices.SortStableFunc(out.Missed, func(a, b shownPoint) int {
-			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-		})
+		out := r.covers(d)
+		reached, all = reached+out.Reached, all+out.All
 		if r.output == outputJSON {
 			if err := r.printJSON(out); err != nil {
 				return 0, err
 			}
 			continue
 		}
-		fmt.Fprintln(r.stdout, clean(fmt.Sprintf("coverage: %s: %d of %d reached (%d %%)", d.file, reached, all, percentOf(reached, all))))
+		fmt.Fprintln(r.stdout, clean(fmt.Sprintf("coverage: %s: %d of %d reached (%d %%)",
+			d.file, out.Reached, out.All, percentOf(out.Reached, out.All))))
 		for _, p := range out.Missed {
 			fmt.Fprintln(r.stdout, clean(fmt.Sprintf("      %s:%d:%d: no case reaches the %s %s", p.File, p.Line, p.Column, p.What, p.Task)))
 		}
 	}
-	return percentOf(sum, most), nil
+	return percentOf(reached, all), nil
+}
+
+// covers tells what of a definition was reached. What stands at one place counts once, however many tasks call or have it.
+func (r *rehearse) covers(d *rehearsed) shownCoverage {
+	type place struct {
+		line, column int
+		what         string
+	}
+	var order []place
+	missed := map[place]*shownPoint{} // nil: it was reached
+	for _, p := range d.coverage.Points() {
+		at := shownPoint{*r.taskOf(d.def, p.Ref), p.What}
+		key := place{at.Line, at.Column, at.What}
+		if _, seen := missed[key]; !seen {
+			order = append(order, key)
+			missed[key] = &at
+		}
+		if p.Reached > 0 {
+			missed[key] = nil
+		}
+	}
+	out := shownCoverage{File: d.file, All: len(order), Missed: []shownPoint{}}
+	for _, key := range order {
+		if missed[key] != nil {
+			out.Missed = append(out.Missed, *missed[key])
+		}
+	}
+	out.Reached = out.All - len(out.Missed)
+	slices.SortStableFunc(out.Missed, func(a, b shownPoint) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return out
 }
 
 // percentOf is how many whole percent a part has; only all of it has 100.

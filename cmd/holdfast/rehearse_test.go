@@ -66,6 +66,10 @@ func TestRehearsedExamples(t *testing.T) {
 	if o.status != 0 || o.stderr != "" {
 		t.Errorf("%+v", o)
 	}
+	telecom := filepath.Join(project, "scenarios", "telecom", "definitions", "activate-mobile.yaml")
+	if o = f.run("definition", "test", "--min-coverage", "75", telecom); o.status != 0 || o.stderr != "" {
+		t.Errorf("%+v", o)
+	}
 }
 
 func TestDefinitionTest(t *testing.T) {
