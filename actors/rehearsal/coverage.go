@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 )
 
-// Coverage is what of a definition cases have reached: tasks, cases of switches, and the catches of tries. What a function or an extension has
-// is there for each task that calls or has it.
+// Coverage is what of a definition cases have reached: tasks, cases of switches, and the catches of tries. What a function or an extension
+// has is there for each task that calls or has it.
 type Coverage struct {
 	def    *workflow.Definition
 	points map[string]*Point
