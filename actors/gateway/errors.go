@@ -28,7 +28,8 @@ type failure struct {
 	reason  string
 	message string
 	fields  []*errdetails.BadRequest_FieldViolation
-	retry   time.Duration // after how long to try again; 0: trying the same again is of no use
+	retry   time.Duration     // after how long to try again; 0: trying the same again is of no use
+	beside  map[string]string // what programs are told beside the reason, of 2 KiB at most
 }
 
 // told says how a reason is told to callers, and when they may try again.
@@ -109,7 +110,7 @@ const (
 // status makes the gRPC error.
 func (f *failure) status() error {
 	st := status.New(f.code, messages.Clip(f.message, maxMessage))
-	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: f.reason, Domain: domain}}
+	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: f.reason, Domain: domain, Metadata: f.beside}}
 	if len(f.fields) > 0 {
 		details = append(details, &errdetails.BadRequest{FieldViolations: firstFields(f.fields)})
 	}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"mime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -67,20 +68,57 @@ func (s *Server) publish(ctx context.Context, namespace string, raw [][]byte, ke
 	for i, event := range raw {
 		s.engine.Publish(namespace, event, keep, func(slots int, f *nodev1.Failure) { answers <- published{i, slots, f} })
 	}
-	places := make([]uint32, len(raw))
-	var failed error
+	places, failed := make([]uint32, len(raw)), make([]*nodev1.Failure, len(raw))
 	for range raw {
 		select {
 		case a := <-answers:
-			if a.failure != nil && failed == nil {
-				failed = fmt.Errorf("event %d: %w", a.event, failures.Err(a.failure))
-			}
+			failed[a.event] = a.failure
 			places[a.event] = uint32(a.slots) //nolint:gosec // there are few
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
-	return places, failed
+	return places, s.unpublished(failed)
+}
+
+// unpublished says which events of a publication may not be durable, by their numbers, and why the first of them is not. There is a failure
+// or nil for each event.
+func (s *Server) unpublished(failed []*nodev1.Failure) error {
+	first := slices.IndexFunc(failed, func(f *nodev1.Failure) bool { return f != nil })
+	if first < 0 {
+		return nil
+	}
+	f := *s.explain(failures.Err(failed[first]))
+	which, n := numbersOf(failed)
+	if len(failed) > 1 {
+		f.message = fmt.Sprintf("%d of %d events may not be durable, the first of them is event %d: %s", n, len(failed), first, f.message)
+		f.beside = map[string]string{"events": which}
+	}
+	return &f
+}
+
+// numbersOf are the numbers of the events that have failed, such as 0-3,7, and how many they are.
+func numbersOf(failed []*nodev1.Failure) (text string, n int) {
+	var b strings.Builder
+	for i := 0; i < len(failed); i++ {
+		if failed[i] == nil {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(strconv.Itoa(i))
+		begin := i
+		for i+1 < len(failed) && failed[i+1] != nil {
+			i++
+		}
+		if i > begin {
+			b.WriteByte('-')
+			b.WriteString(strconv.Itoa(i))
+		}
+		n += i - begin + 1
+	}
+	return b.String(), n
 }
 
 func checkNamespace(m *mistakes, field, namespace string) {
@@ -162,5 +200,5 @@ func isJSON(contentType string) bool {
 		return true
 	}
 	media, _, err := mime.ParseMediaType(contentType)
-	return err == nil && (media == "application/json" || strings.HasSuffix(media, "+json"))
+	return err == nil && (strings.HasSuffix(media, "/json") || strings.HasSuffix(media, "+json"))
 }

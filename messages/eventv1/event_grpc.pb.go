@@ -31,7 +31,9 @@ type EventServiceClient interface {
 	// Publish publishes events in a namespace, for the orders of its definitions that listen for them. It returns once all are durable
 	// wherever somebody may listen: each listener that an event matches gets it, once; one that nobody waits for is kept for those who come
 	// later. What no deployed definition listens for is kept nowhere. To publish an event again, by its source and id, changes nothing, for
-	// an hour unless the node is told otherwise: after an error, publish all again. RESOURCE_EXHAUSTED if too much is kept already.
+	// an hour unless the node is told otherwise: after an error, publish all again. RESOURCE_EXHAUSTED if too much is kept already. After
+	// INVALID_ARGUMENT nothing was published. Where some of several events may not be durable, google.rpc.ErrorInfo has their numbers, from
+	// 0, in its metadata events, such as 0-3,7: the others are.
 	Publish(ctx context.Context, in *PublishRequest, opts ...grpc.CallOption) (*PublishResponse, error)
 }
 
@@ -62,7 +64,9 @@ type EventServiceServer interface {
 	// Publish publishes events in a namespace, for the orders of its definitions that listen for them. It returns once all are durable
 	// wherever somebody may listen: each listener that an event matches gets it, once; one that nobody waits for is kept for those who come
 	// later. What no deployed definition listens for is kept nowhere. To publish an event again, by its source and id, changes nothing, for
-	// an hour unless the node is told otherwise: after an error, publish all again. RESOURCE_EXHAUSTED if too much is kept already.
+	// an hour unless the node is told otherwise: after an error, publish all again. RESOURCE_EXHAUSTED if too much is kept already. After
+	// INVALID_ARGUMENT nothing was published. Where some of several events may not be durable, google.rpc.ErrorInfo has their numbers, from
+	// 0, in its metadata events, such as 0-3,7: the others are.
 	Publish(context.Context, *PublishRequest) (*PublishResponse, error)
 	mustEmbedUnimplementedEventServiceServer()
 }
