@@ -94,6 +94,11 @@ func (a *app) tokenFlags(flags *pflag.FlagSet) {
 // dialAt makes a connection to the nodes that a flag names. What waits for something says with each call how patient it is; other
 // calls are tried once.
 func (a *app) dialAt(flag, port string, secure secureSettings, servers ...string) (*api, error) {
+	return a.dialBearing(a.sender(), flag, port, secure, servers...)
+}
+
+// dialBearing does the same, with what sends a token with each call; nil: none is sent.
+func (a *app) dialBearing(token *tokens.Sender, flag, port string, secure secureSettings, servers ...string) (*api, error) {
 	a.client.asked = client.Asked{
 		Addresses: servers, Setting: "--" + flag + " or " + envPrefix + strings.ToUpper(flag), Trust: "--" + secure.prefix + "ca",
 		Name: "--" + secure.prefix + "server-name", Own: "--" + secure.prefix + "client-cert and --" + secure.prefix + "client-key",
@@ -101,7 +106,7 @@ func (a *app) dialAt(flag, port string, secure secureSettings, servers ...string
 	if len(servers) == 0 {
 		return nil, usagef("--%s names no node: give its host:port", flag)
 	}
-	c := client.Config{CallTimeout: a.callBound(), Patience: -1, Files: secure.files(), Token: a.sender()}
+	c := client.Config{CallTimeout: a.callBound(), Patience: -1, Files: secure.files(), Token: token}
 	for _, server := range servers {
 		address, err := client.CompleteAddress(server, port)
 		if err != nil {

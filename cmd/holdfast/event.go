@@ -26,7 +26,7 @@ func newEvent(a *app) *cobra.Command {
 	}
 	asGroup(cmd)
 	a.clientFlags(cmd)
-	cmd.AddCommand(newEventPublish(a))
+	cmd.AddCommand(newEventPublish(a), newEventHTTP(a))
 	return cmd
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -38,7 +37,7 @@ func (n *node) serveAdmin(ctx context.Context) (*http.Server, error) {
 			MaxConcurrentStreams: limits.Streams, MaxReceiveBufferPerStream: limits.ReceiveWindow, SendPingTimeout: 30 * time.Second,
 		},
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: limits.RequestWithin, IdleTimeout: time.Minute,
-		ErrorLog: log.New(&adminLog{log: n.log}, "", 0),
+		ErrorLog: errorLog(n.log, "the administration"),
 	}
 	listener = n.listenAdmin(srv, listener)
 	go func() {

@@ -45,19 +45,9 @@ func (n *node) boundConnections(most int) bounded {
 	limits := n.config.Gateway
 	limits.Connections = most
 	limits = limits.WithDefaults()
-	ended := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "holdfast_connections_refused_total",
-		Help: "Connections that were closed at once, or later, because they would have cost the node too much.",
-	}, []string{"listener", "reason"})
-	n.registry.MustRegister(ended)
+	ended := refusedMetric(n.registry)
 	bound := func(word string, c connections.Config) *connections.Bounds {
-		tells := &refusedConnections{
-			log: n.log.With("listener", word), counts: map[connections.Reason]prometheus.Counter{}, told: map[connections.Reason]*seldom{},
-		}
-		for _, why := range connections.Reasons() {
-			tells.told[why] = &seldom{}
-			tells.counts[why] = ended.WithLabelValues(word, string(why))
-		}
+		tells := newRefusedConnections(word, ended, n.log)
 		c.Ended, c.Idle, c.Window, c.Streams = tells.ended, limits.IdleFrames, limits.ReceiveWindow, limits.Streams
 		b := connections.New(c)
 		labels := prometheus.Labels{"listener": word}
@@ -126,10 +116,32 @@ type refusedConnections struct {
 	told map[connections.Reason]*seldom
 }
 
+// refusedMetric counts them, by listener and reason.
+func refusedMetric(registry *prometheus.Registry) *prometheus.CounterVec {
+	ended := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "holdfast_connections_refused_total",
+		Help: "Connections that were closed at once, or later, because they would have cost the process too much.",
+	}, []string{"listener", "reason"})
+	registry.MustRegister(ended)
+	return ended
+}
+
+// newRefusedConnections counts those of a listener, which has the word in the metric and the log.
+func newRefusedConnections(word string, metric *prometheus.CounterVec, log *slog.Logger) *refusedConnections {
+	r := &refusedConnections{
+		log: log.With("listener", word), counts: map[connections.Reason]prometheus.Counter{}, told: map[connections.Reason]*seldom{},
+	}
+	for _, why := range connections.Reasons() {
+		r.told[why] = &seldom{}
+		r.counts[why] = metric.WithLabelValues(word, string(why))
+	}
+	return r
+}
+
 func (r *refusedConnections) ended(from net.Addr, why connections.Reason) {
 	r.counts[why].Inc()
 	if untold, yes := r.told[why].tells(); yes {
-		r.log.Warn("connection was closed by the node", "from", from.String(), "reason", string(why), "untold_before", untold)
+		r.log.Warn("connection was closed, as it cost too much", "from", from.String(), "reason", string(why), "untold_before", untold)
 	}
 }
 

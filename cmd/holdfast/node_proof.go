@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -37,16 +38,22 @@ type remoteAddr string
 func (remoteAddr) Network() string  { return "tcp" }
 func (a remoteAddr) String() string { return string(a) }
 
-// adminLog has the log of a server of HTTP: what clients did wrong, as a rule.
-type adminLog struct {
+// errorLog is where a server of HTTP logs what goes wrong.
+func errorLog(to *slog.Logger, of string) *log.Logger {
+	return log.New(&serverLog{log: to, of: of}, "", 0)
+}
+
+// serverLog has the log of a server of HTTP: what clients did wrong, as a rule.
+type serverLog struct {
 	log  *slog.Logger
+	of   string
 	told seldom
 }
 
 // Write implements io.Writer.
-func (l *adminLog) Write(line []byte) (int, error) {
+func (l *serverLog) Write(line []byte) (int, error) {
 	if untold, yes := l.told.tells(); yes {
-		l.log.Warn("the server of the administration says", "error", strings.TrimSpace(string(line)), "untold_before", untold)
+		l.log.Warn("a server of HTTP says", "of", l.of, "error", strings.TrimSpace(string(line)), "untold_before", untold)
 	}
 	return len(line), nil
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/holdfast-run/holdfast/certificates"
 )
 
-// listenerTLS says how one of a node's listeners is secured. Without a certificate it is not: that is for loopback addresses, where nobody
-// else reads or speaks.
+// listenerTLS says how a listener is secured. Without a certificate it is not: that is for loopback addresses, where nobody else reads or
+// speaks.
 type listenerTLS struct {
 	// Files has the certificate that clients are shown. With a CA, they have to show one that an authority in it has signed.
 	certificates.Files
@@ -29,25 +29,30 @@ type listenerTLS struct {
 
 func tlsFlags(f *pflag.FlagSet, c *nodeConfig) {
 	for _, l := range c.listeners() {
-		f.StringVar(&l.tls.Certificate, l.prefix+"tls-cert", "", "`file` with the certificate that "+l.name+" shows")
-		f.StringVar(&l.tls.Key, l.prefix+"tls-key", "", "`file` with its key")
-		f.StringVar(&l.tls.CA, l.prefix+"tls-client-ca", "",
-			"`file` with the authorities that sign the certificates of "+l.clients+", who must have one then")
-		f.BoolVar(&l.tls.Plaintext, l.prefix+"plaintext", false,
-			"take what comes to "+l.name+" without TLS from other machines, too: anybody on the way can read and change it")
+		l.flags(f)
 	}
 }
 
-// nodeListener is one of a node's listeners for clients.
-type nodeListener struct {
-	// name is for people and metrics, prefix begins the names of its flags, and clients are who connect to it.
+// clientListener is a listener for others: one of a node's, or that for events by HTTP.
+type clientListener struct {
+	// name is for people, prefix begins the names of its flags, and clients are who connect to it.
 	name, prefix, clients string
 	address               string
 	tls                   *listenerTLS
 }
 
-func (c *nodeConfig) listeners() [2]nodeListener {
-	return [...]nodeListener{
+// flags are those that say how the listener is secured.
+func (l clientListener) flags(f *pflag.FlagSet) {
+	f.StringVar(&l.tls.Certificate, l.prefix+"tls-cert", "", "`file` with the certificate that "+l.name+" shows")
+	f.StringVar(&l.tls.Key, l.prefix+"tls-key", "", "`file` with its key")
+	f.StringVar(&l.tls.CA, l.prefix+"tls-client-ca", "",
+		"`file` with the authorities that sign the certificates of "+l.clients+", who must have one then")
+	f.BoolVar(&l.tls.Plaintext, l.prefix+"plaintext", false,
+		"take what comes to "+l.name+" without TLS from other machines, too: anybody on the way can read and change it")
+}
+
+func (c *nodeConfig) listeners() [2]clientListener {
+	return [...]clientListener{
 		{"the API", "", "clients and adapters", c.Listen, &c.TLS},
 		{"the administration", "admin-", "operators", c.Admin, &c.AdminTLS},
 	}
@@ -57,25 +62,30 @@ func (c *nodeConfig) listeners() [2]nodeListener {
 func (c *nodeConfig) checkTLS() error {
 	var errs []error
 	for _, l := range c.listeners() {
-		cert, key, ca, plain := "--"+l.prefix+"tls-cert", "--"+l.prefix+"tls-key", "--"+l.prefix+"tls-client-ca", "--"+l.prefix+"plaintext"
-		wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-		given := l.tls.Certificate != "" || l.tls.Key != ""
-		switch {
-		case given && (l.tls.Certificate == "" || l.tls.Key == ""):
-			wrong("%s and %s must be given both, or none", cert, key)
-		case given && l.tls.Plaintext:
-			wrong("%s and %s are given, and only one can hold for %s", cert, plain, l.name)
-		case !given && l.tls.CA != "":
-			wrong("%s is given without %s and %s", ca, cert, key)
-		case !given && !l.tls.Plaintext && !onLoopback(l.address):
-			wrong("--%slisten is %s, and other machines may reach that: give %s and %s, with %s if only %s may connect who have a "+
-				"certificate; or %s, if something else secures the way, such as a service mesh", l.prefix, l.address, cert, key, ca, l.clients, plain)
-		case given && l.tls.CA == "" && c.Access == "" && !onLoopback(l.address):
-			wrong("--%slisten is %s, and other machines may reach that without being asked who they are: give %s, so that only %s connect "+
-				"who have a certificate, or --access, which says who may do what", l.prefix, l.address, ca, l.clients)
-		}
+		errs = append(errs, l.check(c.Access != ""))
 	}
 	return errors.Join(errs...)
+}
+
+// check says what is wrong with how a listener is secured. asked: whoever calls is asked who he is.
+func (l clientListener) check(asked bool) error {
+	cert, key, ca, plain := "--"+l.prefix+"tls-cert", "--"+l.prefix+"tls-key", "--"+l.prefix+"tls-client-ca", "--"+l.prefix+"plaintext"
+	given := l.tls.Certificate != "" || l.tls.Key != ""
+	switch {
+	case given && (l.tls.Certificate == "" || l.tls.Key == ""):
+		return fmt.Errorf("%s and %s must be given both, or none", cert, key)
+	case given && l.tls.Plaintext:
+		return fmt.Errorf("%s and %s are given, and only one can hold for %s", cert, plain, l.name)
+	case !given && l.tls.CA != "":
+		return fmt.Errorf("%s is given without %s and %s", ca, cert, key)
+	case !given && !l.tls.Plaintext && !onLoopback(l.address):
+		return fmt.Errorf("--%slisten is %s, and other machines may reach that: give %s and %s, with %s if only %s may connect who have a "+
+			"certificate; or %s, if something else secures the way, such as a service mesh", l.prefix, l.address, cert, key, ca, l.clients, plain)
+	case given && l.tls.CA == "" && !asked && !onLoopback(l.address):
+		return fmt.Errorf("--%slisten is %s, and other machines may reach that without being asked who they are: give %s, so that only %s connect "+
+			"who have a certificate, or --access, which says who may do what", l.prefix, l.address, ca, l.clients)
+	}
+	return nil
 }
 
 // onLoopback tells whether only this machine reaches what listens at an address.
@@ -92,14 +102,16 @@ func onLoopback(address string) bool {
 type secured struct {
 	*certificates.Server
 
-	of nodeListener
-	// optional lets clients in that show no certificate: they may be known by something else.
+	of clientListener
+	// optional lets clients in that show no certificate: they may be known by something else, or be refused later.
 	optional bool
-	log      *slog.Logger
-	expiry   prometheus.Gauge
-	reloads  *prometheus.CounterVec // by outcome
-	refused  prometheus.Counter
-	told     seldom
+	// protocols are those of ALPN.
+	protocols []string
+	log       *slog.Logger
+	expiry    prometheus.Gauge
+	reloads   *prometheus.CounterVec // by outcome
+	refused   prometheus.Counter
+	told      seldom
 	// audit is told of each that was refused.
 	audit func(from net.Addr, why string)
 }
@@ -107,30 +119,18 @@ type secured struct {
 // secureListeners reads the certificates of the listeners that have some, and looks whether they change until the function is called that
 // it returns.
 func (n *node) secureListeners(ctx context.Context) (func(), error) {
-	labels := []string{"listener"}
-	expiry := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "holdfast_tls_certificate_expiry_seconds", Help: "When the certificate expires that clients are shown, in seconds since 1970.",
-	}, labels)
-	reloads := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "holdfast_tls_certificate_reloads_total", Help: "Changes of certificates that were taken, or refused because they are bad.",
-	}, append(labels, "outcome"))
-	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "holdfast_tls_refused_total", Help: "Connections that were refused: not secured, or without the certificate that is asked for.",
-	}, labels)
-	n.registry.MustRegister(expiry, reloads, refused)
+	metrics := newTLSMetrics(n.registry)
 	var all []*secured
 	for i, l := range n.config.listeners() {
-		n.warnOfListener(l)
+		warnOfListener(n.log, l)
 		if l.tls.Certificate == "" {
 			continue
 		}
-		word := [...]string{"public", "admin"}[i]
-		s := &secured{
-			of: l, optional: n.access != nil, log: n.log.With("part", "tls", "listener", word), expiry: expiry.WithLabelValues(word),
-			reloads: reloads.MustCurryWith(prometheus.Labels{"listener": word}), refused: refused.WithLabelValues(word),
-			audit: func(from net.Addr, why string) {
-				n.auditRefused("connection to "+l.name, access.IdentityOf(nil, nil, from.String()).Noted(), why)
-			},
+		s := metrics.secured([...]string{"public", "admin"}[i], l, n.log)
+		// Operators without a certificate may see how the node is: so they are refused once it is known what they want.
+		s.protocols, s.optional = [...][]string{{"h2"}, {"h2", "http/1.1"}}[i], n.access != nil || i == 1
+		s.audit = func(from net.Addr, why string) {
+			n.auditRefused("connection to "+l.name, access.IdentityOf(nil, nil, from.String()).Noted(), why)
 		}
 		if err := s.open(); err != nil {
 			return nil, err
@@ -150,12 +150,44 @@ func (n *node) secureListeners(ctx context.Context) (func(), error) {
 	}, nil
 }
 
+// tlsMetrics are those of listeners that show a certificate.
+type tlsMetrics struct {
+	expiry           *prometheus.GaugeVec
+	reloads, refused *prometheus.CounterVec
+}
+
+func newTLSMetrics(registry *prometheus.Registry) *tlsMetrics {
+	labels := []string{"listener"}
+	m := &tlsMetrics{
+		expiry: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "holdfast_tls_certificate_expiry_seconds", Help: "When the certificate expires that clients are shown, in seconds since 1970.",
+		}, labels),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "holdfast_tls_certificate_reloads_total", Help: "Changes of certificates that were taken, or refused because they are bad.",
+		}, append(labels, "outcome")),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "holdfast_tls_refused_total", Help: "Connections that were refused: not secured, or without the certificate that is asked for.",
+		}, labels),
+	}
+	registry.MustRegister(m.expiry, m.reloads, m.refused)
+	return m
+}
+
+// secured makes what secures a listener, which has the word in metrics and the log. It is to be opened.
+func (m *tlsMetrics) secured(word string, l clientListener, log *slog.Logger) *secured {
+	return &secured{
+		of: l, log: log.With("part", "tls", "listener", word), expiry: m.expiry.WithLabelValues(word),
+		reloads: m.reloads.MustCurryWith(prometheus.Labels{"listener": word}), refused: m.refused.WithLabelValues(word),
+		audit: func(net.Addr, string) {},
+	}
+}
+
 // warnOfListener tells of a listener that other machines reach, and that is not secured.
-func (n *node) warnOfListener(l nodeListener) {
+func warnOfListener(log *slog.Logger, l clientListener) {
 	switch {
 	case onLoopback(l.address):
 	case l.tls.Certificate == "":
-		n.log.Warn("PLAINTEXT: connections from other machines are not secured: whoever is on the way can read and change what is said",
+		log.Warn("PLAINTEXT: connections from other machines are not secured: whoever is on the way can read and change what is said",
 			"listener", l.name, "address", l.address, "setting", "--"+l.prefix+"plaintext")
 	}
 }
@@ -178,15 +210,9 @@ func (n *node) look(ctx context.Context, all []*secured) {
 }
 
 func (s *secured) open() error {
-	protocols := []string{"h2"}
-	admin := s.of.prefix != ""
-	if admin {
-		protocols = append(protocols, "http/1.1")
-	}
 	var err error
-	// Operators without a certificate may see how the node is: so they are refused once it is known what they want.
 	s.Server, err = certificates.NewServer(certificates.ServerConfig{
-		Files: s.of.tls.Files, Optional: admin || s.optional, Protocols: protocols, Refused: s.refuse,
+		Files: s.of.tls.Files, Optional: s.optional, Protocols: s.protocols, Refused: s.refuse,
 	})
 	if err != nil {
 		return fmt.Errorf("certificate of %s: %w", s.of.name, err)

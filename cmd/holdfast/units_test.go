@@ -46,13 +46,16 @@ func TestUnits(t *testing.T) {
 		drain  = 5 * time.Second  // the default of --drain-timeout, which holds for partitions, and again for calls
 		finish = 30 * time.Second // that of an adapter
 		ignore = 12 * time.Second // how long it waits for activities that ignore their end, and for its streams
+
+		requests = 10 * time.Second // the --drain-timeout of events by HTTP
 	)
 	for name, c := range map[string]struct {
 		program string
 		least   time.Duration // to end in good order
 	}{
-		"holdfast.service":          {"/usr/local/bin/holdfast", 2*drain + 20*time.Second}, // the journal is closed, Consul told
-		"holdfast-adapter@.service": {"/usr/local/lib/holdfast/adapters/%i", finish + ignore},
+		"holdfast.service":            {"/usr/local/bin/holdfast", 2*drain + 20*time.Second}, // the journal is closed, Consul told
+		"holdfast-adapter@.service":   {"/usr/local/lib/holdfast/adapters/%i", finish + ignore},
+		"holdfast-event-http.service": {"/usr/local/bin/holdfast", requests + time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -95,17 +98,51 @@ func verifyUnit(t *testing.T, name, text string) {
 	})
 }
 
-// The command of the node's unit is one that there is, and the configuration beside it is one that a node takes, as it stands and with all
-// that is commented out.
-func TestUnitOfTheNode(t *testing.T) {
+// The commands of units are ones that there are, and the configurations beside them are taken, as they stand and with all that is commented
+// out.
+func TestUnitsOfCommands(t *testing.T) {
 	t.Parallel()
-	f := &fake{t: t}
-	_, lines := readUnit(t, "holdfast.service")
-	command := strings.Fields(valueOf(t, lines, "ExecStart"))[1:]
-	if help := f.run(append(command, "--help")...); help.status != exitOK || !strings.Contains(help.stdout, "Runs a node") {
-		t.Errorf("%v: %+v", command, help)
+	for _, c := range []struct {
+		unit, file, help string
+		settings         int
+		// wrong are settings with which it does not start, and why is all that is wrong then.
+		wrong []string
+		why   string
+	}{
+		{
+			"holdfast.service", "holdfast.yaml", "Runs a node", 15, []string{"--data", t.TempDir(), "--memory", "1MiB"},
+			fmt.Sprintf("--memory is 1MiB, and must be at least %s, or 0 for the default", textSize(int64(leastMemory))),
+		},
+		{
+			"holdfast-event-http.service", "event-http.yaml", "Takes CloudEvents by HTTP", 7, []string{"--max-headers", "1KiB"},
+			"--max-headers is 1KiB, and must be at least 16KiB",
+		},
+	} {
+		t.Run(c.unit, func(t *testing.T) {
+			t.Parallel()
+			f := &fake{t: t}
+			_, lines := readUnit(t, c.unit)
+			words := strings.Fields(valueOf(t, lines, "ExecStart"))[1:]
+			if help := f.run(append(words, "--help")...); help.status != exitOK || !strings.Contains(help.stdout, c.help) {
+				t.Errorf("%v: %+v", words, help)
+			}
+			command := words[:slices.Index(words, "--config")]
+			for name, file := range map[string]string{
+				"as it stands": filepath.Join(units, c.file), "all of it": f.file("all.yaml", allSettings(t, c.file, c.settings)),
+			} {
+				got := f.run(slices.Concat(command, []string{"--config", file}, c.wrong)...)
+				if got.status != exitUsage || !strings.HasPrefix(got.stderr, "holdfast: "+c.why+"\nRun ") {
+					t.Errorf("%s: %+v, want only %q", name, got, c.why)
+				}
+			}
+		})
 	}
-	text, _ := readUnit(t, "holdfast.yaml")
+}
+
+// allSettings are those of a configuration, with those that are commented out in place of those that are not.
+func allSettings(t *testing.T, name string, least int) string {
+	t.Helper()
+	text, _ := readUnit(t, name)
 	var all strings.Builder
 	seen := map[string]bool{}
 	for line := range strings.Lines(text) {
@@ -120,14 +157,8 @@ func TestUnitOfTheNode(t *testing.T) {
 		seen[key] = true
 		all.WriteString(line)
 	}
-	if len(seen) < 15 {
+	if len(seen) < least {
 		t.Errorf("only %d settings were found:\n%s", len(seen), all.String())
 	}
-	for name, file := range map[string]string{"as it stands": filepath.Join(units, "holdfast.yaml"), "all of it": f.file("all.yaml", all.String())} {
-		got := f.run("node", "--data", t.TempDir(), "--config", file, "--memory", "1MiB")
-		want := fmt.Sprintf("holdfast: --memory is 1MiB, and must be at least %s, or 0 for the default\n", textSize(int64(leastMemory)))
-		if got.status != exitUsage || !strings.HasPrefix(got.stderr, want+"Run ") {
-			t.Errorf("%s: %+v, want only %q", name, got, want)
-		}
-	}
+	return all.String()
 }
