@@ -1,7 +1,7 @@
 package graph
 
-// across gives the vertices their places from left to right: first as near to each other as they may be, then again and again each as near as
-// possible to where those are that it is linked to, in the order that the layer has.
+// across gives the vertices their places from left to right: first as near to each other as they may be, then again and again each as near
+// as possible to where those are that it is linked to, in the order that the layer has.
 func (p *plan) across() {
 	for _, layer := range p.layers {
 		x := 0
@@ -41,8 +41,8 @@ const (
 	straight = 8
 )
 
-// settle moves the vertices of a layer to where they would be best, as far as the others of the layer let them. The sum of the squares of what
-// each is away from there is the least that there can be (isotonic regression, by pooling neighbours that are in each other's way).
+// settle moves the vertices of a layer to where they would be best, as far as the others of the layer let them. The sum of the squares of
+// what each is away from there is the least that there can be (isotonic regression, by pooling neighbours that are in each other's way).
 func settle(layer []*vertex, above, below bool) {
 	type pool struct{ sum, weight, count int }
 	at := func(q pool) int { return floorDiv(q.sum, q.weight) }

@@ -152,7 +152,7 @@ func (p *plan) lane(needed bool, e *Edge, to *vertex) *lane {
 	return &lane{to: to, kind: e.Kind}
 }
 
-// layer gives each vertex its layer: below all from which edges lead to it, those that go back left out.
+// layer gives each vertex its layer: below all from which edges lead to it, those that go back left out. The end of the workflow is last.
 func (p *plan) layer(order map[*vertex]int, ends, isRoot bool) {
 	outgoing := make(map[*vertex][]*link)
 	entered := make(map[*vertex]bool)
@@ -172,7 +172,6 @@ func (p *plan) layer(order map[*vertex]int, ends, isRoot bool) {
 		}
 	}
 	var previous *vertex
-	last := 0
 	for _, v := range p.vertices {
 		if _, ordered := order[v]; !ordered {
 			continue
@@ -189,14 +188,20 @@ func (p *plan) layer(order map[*vertex]int, ends, isRoot bool) {
 			previous = nil
 		}
 	}
+	p.fill(ends, func(v *vertex) bool { return isRoot && v.box != nil && v.box.node.Kind == End && entered[v] })
+}
+
+// fill puts the vertices into their layers. Those that are last are beneath everything.
+func (p *plan) fill(ends bool, isLast func(*vertex) bool) {
+	last := 0
 	for _, v := range p.vertices {
 		if v != p.end {
 			last = max(last, v.layer)
 		}
 	}
 	for _, v := range p.vertices {
-		if isRoot && v.box != nil && v.box.node.Kind == End && entered[v] {
-			v.layer = max(v.layer, last) // the end of the workflow is beneath everything
+		if isLast(v) {
+			v.layer = last
 		}
 	}
 	if ends {
@@ -268,8 +273,8 @@ func (p *plan) pass() {
 // sweeps is how often the vertices of all layers are ordered, and moved, by those above or below.
 const sweeps = 8
 
-// order orders the vertices in their layers so that few edges cross: each is brought near those that it is linked to, from the first layer to
-// the last and back, and the best order is kept.
+// order orders the vertices in their layers so that few edges cross: each is brought near those that it is linked to, from the first layer
+// to the last and back, and the best order is kept.
 func (p *plan) order() {
 	best, fewest := p.snapshot(), p.crossings()
 	for i := 0; i < sweeps && fewest > 0; i++ {

@@ -66,13 +66,13 @@ func (b *builder) add(n *Node) *Node {
 // link adds an edge.
 func (b *builder) link(from, to string, kind EdgeKind, label string) {
 	if len(b.graph.Edges) >= b.Edges {
-		b.fail("the definition has more than %d edges from one task to another: split the workflow", b.Edges)
+		b.failf("the definition has more than %d edges from one task to another: split the workflow", b.Edges)
 		return
 	}
 	b.graph.Edges = append(b.graph.Edges, &Edge{From: from, To: to, Kind: kind, Label: oneLine(label)})
 }
 
-func (b *builder) fail(format string, args ...any) {
+func (b *builder) failf(format string, args ...any) {
 	if b.err == nil {
 		b.err = fmt.Errorf(format, args...)
 	}
@@ -211,10 +211,10 @@ func (b *builder) end(from *Node, s scope) string {
 // count counts one more task.
 func (b *builder) count(name string) {
 	if b.tasks++; b.tasks > b.Tasks {
-		b.fail("the definition has more than %d tasks: split the workflow", b.Tasks)
+		b.failf("the definition has more than %d tasks: split the workflow", b.Tasks)
 	}
 	if len(name) > maxName {
-		b.fail("the name of the task %s has more than %d bytes: shorten it", messages.Clip(name, 40), maxName)
+		b.failf("the name of the task %s has more than %d bytes: shorten it", messages.Clip(name, 40), maxName)
 	}
 }
 

@@ -55,7 +55,7 @@ func golden(t *testing.T, file string, got []byte) {
 	t.Fatalf("%s: got %d lines, want %d", file, len(gotLines), len(wantLines))
 }
 
-func readTest(t testing.TB, file string) []byte {
+func readTest(t *testing.T, file string) []byte {
 	t.Helper()
 	content, err := os.ReadFile(file)
 	if err != nil {
@@ -64,7 +64,7 @@ func readTest(t testing.TB, file string) []byte {
 	return content
 }
 
-func graphOf(t testing.TB, document []byte, c Config) *Graph {
+func graphOf(t *testing.T, document []byte, c Config) *Graph {
 	t.Helper()
 	g, err := New(document, c)
 	if err != nil {

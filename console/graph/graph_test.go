@@ -104,7 +104,8 @@ func tasksOf(t *testing.T, document []byte) []string {
 	tasks := func(v any, ref string) {
 		l, _ := v.([]any)
 		for i, item := range l {
-			for name, body := range item.(map[string]any) {
+			named, _ := item.(map[string]any)
+			for name, body := range named {
 				task(body, ref+"/"+strconv.Itoa(i)+"/"+escape(name))
 			}
 		}
@@ -138,7 +139,8 @@ func tasksOf(t *testing.T, document []byte) []string {
 	}
 	extensions, _ := at(root, "use/extensions").([]any)
 	for i, item := range extensions {
-		for name, body := range item.(map[string]any) {
+		named, _ := item.(map[string]any)
+		for name, body := range named {
 			ref := fmt.Sprintf("/use/extensions/%d/%s", i, escape(name))
 			tasks(at(body, "before"), ref+"/before")
 			tasks(at(body, "after"), ref+"/after")
@@ -302,10 +304,12 @@ func TestLarge(t *testing.T) {
 		return b.String()
 	}
 	for name, document := range map[string]string{
-		"forward":   list(1000, func(i int) string { return fmt.Sprintf("if: .x, set: {x: 1}, then: t%d", min(i+400, 999)) }),
-		"mirrored":  list(1000, func(i int) string { return fmt.Sprintf("if: .x, set: {x: 1}, then: t%d", 999-i) }),
-		"scattered": list(1000, func(i int) string { return fmt.Sprintf("switch: [{a: {when: .x, then: t%d}}, {b: {then: t%d}}]", i*7919%1000, i*104729%1000) }),
-		"cases":     list(2, func(int) string { return "switch: [" + strings.Repeat("{c: {when: .x, then: t1}}, ", 4900) + "]" }),
+		"forward":  list(1000, func(i int) string { return fmt.Sprintf("if: .x, set: {x: 1}, then: t%d", min(i+400, 999)) }),
+		"mirrored": list(1000, func(i int) string { return fmt.Sprintf("if: .x, set: {x: 1}, then: t%d", 999-i) }),
+		"scattered": list(1000, func(i int) string {
+			return fmt.Sprintf("switch: [{a: {when: .x, then: t%d}}, {b: {then: t%d}}]", i*7919%1000, i*104729%1000)
+		}),
+		"cases": list(2, func(int) string { return "switch: [" + strings.Repeat("{c: {when: .x, then: t1}}, ", 4900) + "]" }),
 		"targets": list(999, func(i int) string {
 			if i > 0 {
 				return "set: {x: 1}"
@@ -317,7 +321,7 @@ func TestLarge(t *testing.T) {
 			return "switch: [" + b.String() + "]"
 		}),
 		"branches": list(1, func(int) string { return "fork: {branches: [" + strings.Repeat("{b: {set: {x: 1}}}, ", 998) + "]}" }),
-		"deep": "do: [" + strings.Repeat("{d: {do: [", 15) + "{x: {set: {x: 1}}}" + strings.Repeat("]}}", 15) + "]",
+		"deep":     "do: [" + strings.Repeat("{d: {do: [", 15) + "{x: {set: {x: 1}}}" + strings.Repeat("]}}", 15) + "]",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -357,11 +361,11 @@ func anyList(rt *rapid.T, depth int) string {
 	indent := strings.Repeat("  ", depth*4)
 	n := rapid.IntRange(1, 6).Draw(rt, "tasks")
 	then := func() string {
-		if i := rapid.IntRange(-3, n-1).Draw(rt, "then"); i >= 0 {
+		i := rapid.IntRange(-3, n-1).Draw(rt, "then")
+		if i >= 0 {
 			return fmt.Sprintf("t%d", i)
-		} else {
-			return []string{"continue", "exit", "end"}[-i-1]
 		}
+		return []string{"continue", "exit", "end"}[-i-1]
 	}
 	name := strings.Repeat("wide ", rapid.IntRange(0, 9).Draw(rt, "width"))
 	var b strings.Builder

@@ -6,10 +6,12 @@ import (
 	"strings"
 )
 
-// Mermaid writes the graph as a flowchart of Mermaid, for pages and documents that draw these. A group begins with a node of its own and ends
-// with another one, as edges there can't lead from a group to what is in it.
+// Mermaid writes the graph as a flowchart of Mermaid, for pages and documents that draw these. A group begins with a node of its own and
+// ends with another one, as edges there can't lead from a group to what is in it.
 func (g *Graph) Mermaid() []byte {
-	m := &flowchart{children: make(map[string][]*Node), nodes: make(map[string]*Node), begins: make(map[string]bool), ends: make(map[string]bool)}
+	m := &flowchart{
+		children: make(map[string][]*Node), nodes: make(map[string]*Node), begins: make(map[string]bool), ends: make(map[string]bool),
+	}
 	for _, n := range g.Nodes {
 		m.nodes[n.ID] = n
 		m.children[n.In] = append(m.children[n.In], n)
@@ -29,7 +31,10 @@ func (g *Graph) Mermaid() []byte {
 	if g.Title != "" {
 		title += ": " + g.Title
 	}
-	quoted, _ := json.Marshal(title) // a text can be written as JSON, and that is YAML too
+	quoted, err := json.Marshal(title) // that is YAML, too
+	if err != nil {
+		panic(err) // it is a text
+	}
 	fmt.Fprintf(&m.b, "---\ntitle: %s\n---\nflowchart TB\n", quoted)
 	m.list("", "  ")
 	for _, e := range g.Edges {

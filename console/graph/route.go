@@ -226,8 +226,8 @@ func (s *segment) comeIn() {
 	}
 }
 
-// assign gives each segment of a channel that goes sideways a track. Those that would lie on each other get different ones, and where one comes
-// down from above at the place where another leaves to below, its track is above that of the other.
+// assign gives each segment of a channel that goes sideways a track. Those that would lie on each other get different ones, and where one
+// comes down from above at the place where another leaves to below, its track is above that of the other.
 func (c *channel) assign() {
 	var all []*segment
 	starts := make(map[int][]*segment) // by where they come from above
@@ -322,12 +322,12 @@ func (p *plan) block() *block {
 		if k.lane != nil {
 			out, in := p.made[segmentKey{k.from, nil, k.lane}], p.made[segmentKey{nil, k.to, k.lane}]
 			k.route.start(k.from, out.x1)
-			k.route.add(out.x1, out.y(), out.x2, out.y(), in.x1, in.y(), in.x2, in.y(), in.x2, k.to.y)
+			k.route.add(point{out.x1, out.y()}, point{out.x2, out.y()}, point{in.x1, in.y()}, point{in.x2, in.y()}, point{in.x2, k.to.y})
 		}
 		for i := range max(len(k.path)-1, 0) {
 			s := p.made[segmentKey{from: k.path[i], to: k.path[i+1]}]
 			k.route.start(s.from, s.x1)
-			k.route.add(s.x1, s.y(), s.x2, s.y(), s.x2, s.to.y)
+			k.route.add(point{s.x1, s.y()}, point{s.x2, s.y()}, point{s.x2, s.to.y})
 		}
 	}
 	return p.normal()
@@ -337,13 +337,12 @@ func (s *segment) y() int { return s.channel.y + aboveTracks + trackHigh*s.track
 
 // start begins a route, or goes on with it, below a vertex.
 func (r *route) start(v *vertex, x int) {
-	r.add(x, v.y+v.h)
+	r.add(point{x, v.y + v.h})
 }
 
 // add adds points, and leaves out those that lie on a line between others.
-func (r *route) add(xy ...int) {
-	for i := 0; i < len(xy); i += 2 {
-		q := point{xy[i], xy[i+1]}
+func (r *route) add(points ...point) {
+	for _, q := range points {
 		n := len(r.points)
 		if n > 0 && r.points[n-1] == q {
 			continue

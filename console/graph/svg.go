@@ -55,7 +55,8 @@ const style = `
 .holdfast-graph .accent{fill:#97a1b0}
 .holdfast-graph .group>.shape{fill:#5b7083;fill-opacity:.05;stroke:#b4bdca}
 .holdfast-graph .group>.rule{stroke:#b4bdca}
-.holdfast-graph .body>.shape,.holdfast-graph .foreach>.shape,.holdfast-graph .function>.shape,.holdfast-graph .extension>.shape{stroke-dasharray:5 3}
+.holdfast-graph .body>.shape,.holdfast-graph .foreach>.shape,
+.holdfast-graph .function>.shape,.holdfast-graph .extension>.shape{stroke-dasharray:5 3}
 .holdfast-graph .call>.accent{fill:#2f6fd0}
 .holdfast-graph .run>.accent{fill:#1f8a8a}
 .holdfast-graph .set>.accent{fill:#97a1b0}
@@ -72,7 +73,8 @@ const style = `
 .holdfast-graph .line{fill:none;stroke:#6c7686;stroke-width:1.3}
 .holdfast-graph .arrow{fill:#6c7686}
 .holdfast-graph .label>rect{fill:#fff;stroke:#d5dae2}
-.holdfast-graph .skip>.line,.holdfast-graph .loop>.line,.holdfast-graph .compensate>.line,.holdfast-graph .error>.line,.holdfast-graph .retry>.line{stroke-dasharray:5 3}
+.holdfast-graph .skip>.line,.holdfast-graph .loop>.line,.holdfast-graph .compensate>.line,
+.holdfast-graph .error>.line,.holdfast-graph .retry>.line{stroke-dasharray:5 3}
 .holdfast-graph .error>.line{stroke:#c9372c}
 .holdfast-graph .error>.arrow{fill:#c9372c}
 .holdfast-graph .compensate>.line{stroke:#b26a00}
@@ -219,10 +221,10 @@ func (d *drawing) route(r *route) {
 	d.printf(`<g class="edge %s" data-from="%s" data-to="%s"><path class="line" d="`, r.edge.Kind, r.edge.From, r.edge.To)
 	last := len(r.points) - 1
 	for i, p := range r.points {
-		switch {
-		case i == 0:
+		switch i {
+		case 0:
 			d.printf("M%d %d", p.x, p.y)
-		case i == last:
+		case last:
 			d.printf("L%d %d", p.x, p.y-arrowHigh+1)
 		default:
 			before, after := r.points[i-1], r.points[i+1]

@@ -13,7 +13,8 @@ const (
 	lineSize = 11
 )
 
-// widths are those of the characters from ' ' to '~' in Helvetica and the fonts that are as wide, such as Arial, in thousandths of the size.
+// widths are those of the characters from ' ' to '~' in Helvetica and in fonts that are as wide, such as Arial, in thousandths of the
+// size.
 var widths = [...]int{
 	278, 278, 355, 556, 556, 889, 667, 191, 333, 333, 389, 584, 278, 333, 278, 278, // space to /
 	556, 556, 556, 556, 556, 556, 556, 556, 556, 556, 278, 278, 584, 584, 584, 556, // 0 to ?
