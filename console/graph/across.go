@@ -1,5 +1,7 @@
 package graph
 
+import "slices"
+
 // across gives the vertices their places from left to right: first as near to each other as they may be, then again and again each as near
 // as possible to where those are that it is linked to, in the order that the layer has.
 func (p *plan) across() {
@@ -24,8 +26,8 @@ func (p *plan) across() {
 				settle(layer, true, false)
 			}
 		default:
-			for j := range p.layers {
-				settle(p.layers[len(p.layers)-1-j], false, true)
+			for _, layer := range slices.Backward(p.layers) {
+				settle(layer, false, true)
 			}
 		}
 	}

@@ -9,10 +9,14 @@ import (
 // SVG draws the graph: a picture that needs nothing else, and that a page can style. The root has the class "holdfast-graph". A task is an
 // element with the classes "task" and its kind, such as "call", and the attribute data-reference; a group has the class "group", too,
 // and what is no task the class "mark". An edge has the classes "edge" and its kind; data-from and data-to name nodes by their IDs,
-// which these have in data-node. What nothing leads to has the class "unreachable". Colours follow the reader's scheme, light or dark.
+// which these have in data-node. What nothing leads to, and what leads from there, has the class "unreachable". Colours follow the
+// reader's scheme, light or dark.
 func (g *Graph) SVG() []byte {
 	whole := g.boxes()
-	d := &drawing{}
+	d := &drawing{pale: make(map[string]bool)}
+	for _, n := range g.Nodes {
+		d.pale[n.ID] = n.Unreachable
+	}
 	d.printf(`<svg xmlns="http://www.w3.org/2000/svg" class="holdfast-graph" role="img" width="%d" height="%d" viewBox="0 0 %d %d">`+"\n",
 		whole.w, whole.h, whole.w, whole.h)
 	title := g.Definition
@@ -103,7 +107,11 @@ const style = `
 `
 
 // drawing writes SVG.
-type drawing struct{ b strings.Builder }
+type drawing struct {
+	b strings.Builder
+	// pale are the nodes that nothing leads to.
+	pale map[string]bool
+}
 
 func (d *drawing) printf(format string, args ...any) { fmt.Fprintf(&d.b, format, args...) }
 
@@ -218,7 +226,11 @@ const (
 
 // route draws an edge, with rounded bends.
 func (d *drawing) route(r *route) {
-	d.printf(`<g class="edge %s" data-from="%s" data-to="%s"><path class="line" d="`, r.edge.Kind, r.edge.From, r.edge.To)
+	class := string(r.edge.Kind)
+	if d.pale[r.edge.From] {
+		class += " unreachable"
+	}
+	d.printf(`<g class="edge %s" data-from="%s" data-to="%s"><path class="line" d="`, class, r.edge.From, r.edge.To)
 	last := len(r.points) - 1
 	for i, p := range r.points {
 		switch i {
