@@ -68,8 +68,8 @@ func EventOf(written []byte) (*eventv1.Event, error) {
 	return e, nil
 }
 
-// EventWith makes a CloudEvent, version 1.0, without data. Its attributes are given by their names in their canonical form, as text. What is
-// wrong with one is an AttributeError.
+// EventWith makes a CloudEvent, version 1.0, without data. Its attributes are given by their names in their canonical form, as text. What
+// is wrong with one is an AttributeError.
 func EventWith(attributes map[string]string) (*eventv1.Event, error) {
 	if len(attributes) > maxAttributes {
 		return nil, fmt.Errorf("an event must have no more than %d attributes", maxAttributes)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// firstBytes is how much memory a body has at first; it gets twice as much whenever that is full. So a client holds no more of it than twice
-// what it has sent, whatever it says that it will send.
+// firstBytes is how much memory a body has at first; it gets twice as much whenever that is full. So a client holds no more of it than
+// twice what it has sent, whatever it says that it will send.
 const firstBytes = 4 << 10
 
 // read reads the body of a request. The hold is to be released when the body is not needed any more; it may be nil.
@@ -27,7 +27,7 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request) ([]byte, *hold, *
 		if len(body) == cap(body) {
 			more := max(firstBytes, len(body))
 			if r.ContentLength >= 0 { // one more byte, so that the end is seen
-				more = min(more, int(r.ContentLength)+1-len(body)) //nolint:gosec // it was compared with the most
+				more = min(more, int(r.ContentLength)+1-len(body))
 			}
 			if !held.take(int64(more)) {
 				return nil, held, tooSlow()
@@ -53,11 +53,12 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request) ([]byte, *hold, *
 }
 
 func (h *handler) tooLong() *problem {
-	return problemf(http.StatusRequestEntityTooLarge, "the body has more than %d bytes: send fewer events at once, or less data", h.config.MaxBody).
-		closing()
+	const text = "the body has more than %d bytes: send fewer events at once, or less data"
+	return problemf(http.StatusRequestEntityTooLarge, text, h.config.MaxBody).closing()
 }
 
 // tooSlow is the answer to a request that had to give way.
 func tooSlow() *problem {
-	return problemf(http.StatusServiceUnavailable, "there is no room for the body, which has taken longest to come").retry(time.Second).closing()
+	const text = "there is no room for the body, which has taken longest to come"
+	return problemf(http.StatusServiceUnavailable, text).retry(time.Second).closing()
 }

@@ -14,26 +14,28 @@ type Config struct {
 	MaxBody int64
 	// MaxBatch is the most events of one request, from 1 to 1,000, which is what nodes take; more are answered with 413. Default 1,000.
 	MaxBatch int
-	// MaxRequests is the most requests that are being read into events, or published, at once; further ones are answered with 503. Default 256.
+	// MaxRequests is the most requests that are being read into events, or published, at once; further ones are answered with 503. Default
+	// 256.
 	MaxRequests int
 	// Bodies is the most bytes that the bodies of all requests may take, from when they come until their requests are answered. Beyond it the
-	// request that began to send its body first is answered with 503. The memory that requests take is about three times as much. It must be no
-	// less than MaxBody. Default 64 MiB.
+	// request that began to send its body first is answered with 503. The memory that requests take is about three times as much. It must be
+	// no less than MaxBody. Default 64 MiB.
 	Bodies int64
 	// Within is how long a publication may take; then it is answered with 504. Default 30 s.
 	Within time.Duration
 	// Origins are the senders of web hooks that are answered that they may send, as they name themselves, or * for all of them. With any, a
 	// token may also be in the query, as access_token. Default none: the handshake is answered with 405.
 	Origins []string
-	// Tokens has requests without a token be answered with 401. Where nodes know by a certificate who publishes, that is this process, and such
-	// a request would be published in its name. Default: they are passed on.
+	// Tokens has requests without a token be answered with 401. Where nodes know by a certificate who publishes, that is this process, and
+	// such a request would be published in its name. Default: they are passed on.
 	Tokens bool
 	// Anyway has tokens be sent to nodes on other machines in plain text, too: something else secures the way. Default: a token is not sent
 	// so, and its request is answered with 502.
 	Anyway bool
 	// Answered is told of each request when it was answered. It must not block. Default: nobody is told.
 	Answered func(Answer)
-	// Failed is told of each publication that failed for a reason that is not the caller's to mend. It must not block. Default: nobody is told.
+	// Failed is told of each publication that failed for a reason that is not the caller's to mend. It must not block. Default: nobody is
+	// told.
 	Failed func(error)
 }
 

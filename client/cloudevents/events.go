@@ -45,7 +45,8 @@ func (h *handler) eventsOf(header http.Header, body []byte) (events []*eventv1.E
 		e, p := eventInHeaders(header, body)
 		return []*eventv1.Event{e}, false, p
 	case media != oneEvent && media != manyEvents:
-		return nil, false, problemf(http.StatusUnsupportedMediaType, "events are taken as %s or %s, and not as %.60s", oneEvent, manyEvents, media)
+		return nil, false, problemf(http.StatusUnsupportedMediaType,
+			"events are taken as %s or %s, and not as %.60s", oneEvent, manyEvents, media)
 	case charset != "" && !strings.EqualFold(charset, "utf-8"):
 		return nil, false, problemf(http.StatusUnsupportedMediaType, "events in JSON must be in UTF-8, and not in %.60s", charset)
 	case media == manyEvents:

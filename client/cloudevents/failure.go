@@ -16,7 +16,8 @@ import (
 	"github.com/holdfast-run/holdfast/tokens"
 )
 
-// clientRate is the reason of a node to refuse what one caller sends too much of; whatever else there is too much of is nobody's in particular.
+// clientRate is the reason of a node to refuse what one caller sends too much of. Whatever else there is too much of is nobody's in
+// particular.
 const clientRate = "CLIENT_RATE"
 
 // failed says why a publication failed, by what a node has said, or why none has said anything. What is told by gRPC, and not by a node,

@@ -181,7 +181,8 @@ func keepOf(query url.Values) (*durationpb.Duration, *problem) {
 	}
 	keep, err := time.ParseDuration(query.Get(keepFor))
 	if err != nil || keep <= 0 {
-		return nil, problemf(http.StatusBadRequest, "%s must be a time of more than 0, such as 30m or 2h, but is %.60q", keepFor, query.Get(keepFor))
+		return nil, problemf(http.StatusBadRequest,
+			"%s must be a time of more than 0, such as 30m or 2h, but is %.60q", keepFor, query.Get(keepFor))
 	}
 	return durationpb.New(keep), nil
 }

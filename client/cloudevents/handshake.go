@@ -8,9 +8,9 @@ import (
 
 // The headers of the validation handshake: HTTP 1.1 Web Hooks for Event Delivery 1.0.2, section 4.
 const (
-	requestOrigin = "WebHook-Request-Origin"
-	allowedOrigin = "WebHook-Allowed-Origin"
-	allowedRate   = "WebHook-Allowed-Rate"
+	requestOrigin = "Webhook-Request-Origin"
+	allowedOrigin = "Webhook-Allowed-Origin"
+	allowedRate   = "Webhook-Allowed-Rate"
 )
 
 // handshake answers whether a sender of web hooks may send events here. An address at which it might be told so later is not asked: the

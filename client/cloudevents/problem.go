@@ -73,7 +73,9 @@ func (p *problem) write(w http.ResponseWriter) {
 	}
 	header.Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p) // a client that has gone does not read it
+	if text, err := json.Marshal(p); err == nil { // there is nothing in it that can't be
+		_, _ = w.Write(append(text, '\n')) // a client that has gone does not read it
+	}
 }
 
 // mistakeOf is what an error says of an event.

@@ -30,9 +30,9 @@ func serve(t *testing.T, h http.Handler, within time.Duration) string {
 
 // client is a connection by which a client says what it likes.
 type client struct {
-	t *testing.T
 	net.Conn
 
+	t       *testing.T
 	answers *bufio.Reader
 }
 
@@ -43,10 +43,10 @@ func dial(t *testing.T, address string) *client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	return &client{t, c, bufio.NewReader(c)}
+	return &client{c, t, bufio.NewReader(c)}
 }
 
-func (c *client) say(format string, args ...any) {
+func (c *client) sayf(format string, args ...any) {
 	c.t.Helper()
 	if _, err := fmt.Fprintf(c, format, args...); err != nil {
 		c.t.Fatal(err)
@@ -56,7 +56,7 @@ func (c *client) say(format string, args ...any) {
 // begin begins a request with an event whose data has so many bytes, and returns when its body is being read.
 func (c *client) begin(data int) {
 	c.t.Helper()
-	c.say("POST /events/test HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: text/plain\r\n"+
+	c.sayf("POST /events/test HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: text/plain\r\n"+
 		"ce-specversion: 1.0\r\nce-id: 1\r\nce-source: /s\r\nce-type: t\r\nContent-Length: %d\r\n\r\n", data)
 	if line, err := c.answers.ReadString('\n'); err != nil || !strings.Contains(line, " 100 ") {
 		c.t.Fatalf("%q %v", line, err)
@@ -73,6 +73,7 @@ func (c *client) want(status int, text string) (over bool) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	defer func() { _ = answer.Body.Close() }()
 	body, err := io.ReadAll(answer.Body)
 	if err != nil || answer.StatusCode != status || !strings.Contains(string(body), text) {
 		c.t.Errorf("%d %s %v, want %d %q", answer.StatusCode, body, err, status, text)
@@ -86,7 +87,7 @@ func TestSlowClient(t *testing.T) {
 	address := serve(t, newHandler(t, heard, cloudevents.Config{}), 2*time.Second)
 	slow := dial(t, address)
 	slow.begin(100)
-	slow.say("x")
+	slow.sayf("x")
 	if over := slow.want(http.StatusRequestTimeout, "the body did not come in time"); !over {
 		t.Error("the connection goes on")
 	}
@@ -102,7 +103,7 @@ func TestSlowestGivesWay(t *testing.T) {
 	second.begin(1000)
 	fast := dial(t, address)
 	fast.begin(most - 1) // takes all there is
-	fast.say("%s", strings.Repeat("x", most-1))
+	fast.sayf("%s", strings.Repeat("x", most-1))
 	fast.want(http.StatusNoContent, "")
 	for _, slow := range []*client{first, second} {
 		if over := slow.want(http.StatusServiceUnavailable, "there is no room for the body"); !over {
@@ -111,7 +112,7 @@ func TestSlowestGivesWay(t *testing.T) {
 	}
 	again := dial(t, address)
 	again.begin(10)
-	again.say("0123456789")
+	again.sayf("0123456789")
 	again.want(http.StatusNoContent, "")
 }
 
@@ -121,13 +122,13 @@ func TestBrokenBody(t *testing.T) {
 	address := serve(t, newHandler(t, heard, cloudevents.Config{}), time.Minute)
 	c := dial(t, address)
 	c.begin(100)
-	c.say("x")
+	c.sayf("x")
 	if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil { //nolint:errcheck // it is one
 		t.Fatal(err)
 	}
 	c.want(http.StatusBadRequest, "the body can't be read")
 	chunked := dial(t, address)
-	chunked.say("POST /events/test HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n")
+	chunked.sayf("POST /events/test HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n")
 	chunked.want(http.StatusBadRequest, "the body can't be read")
 }
 
@@ -137,7 +138,7 @@ func TestChunkedBody(t *testing.T) {
 	address := serve(t, newHandler(t, heard, cloudevents.Config{MaxBody: 10_000}), time.Minute)
 	for length, want := range map[int]int{10_000: http.StatusNoContent, 10_001: http.StatusRequestEntityTooLarge} {
 		c := dial(t, address)
-		c.say("POST /events/test HTTP/1.1\r\nHost: x\r\nce-specversion: 1.0\r\nce-id: 1\r\nce-source: /s\r\nce-type: t\r\n"+
+		c.sayf("POST /events/test HTTP/1.1\r\nHost: x\r\nce-specversion: 1.0\r\nce-id: 1\r\nce-source: /s\r\nce-type: t\r\n"+
 			"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", length, strings.Repeat("x", length))
 		c.want(want, "")
 	}

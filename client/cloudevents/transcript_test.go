@@ -51,11 +51,11 @@ func heard(_ context.Context, r *eventv1.PublishRequest, _ ...grpc.CallOption) (
 	return out, nil
 }
 
-func newHandler(t testing.TB, n node, c cloudevents.Config) http.Handler {
-	t.Helper()
+func newHandler(tb testing.TB, n node, c cloudevents.Config) http.Handler {
+	tb.Helper()
 	h, err := cloudevents.New(n, c)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return h
 }
