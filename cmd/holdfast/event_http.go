@@ -95,7 +95,8 @@ func eventHTTPFlags(c *eventHTTPConfig) []flagGroup {
 			"as much (64MiB)")
 	sizeVar(bounds, &c.Headers, "max-headers", "longest header of a request (32KiB)")
 	bounds.DurationVar(&c.RequestWithin, "request-within", 0, "how long a request may take to come (30s)")
-	bounds.IntVar(&c.Connections, "max-connections", 0, "most connections; for a further one the one is closed that was silent for longest (1000)")
+	bounds.IntVar(&c.Connections, "max-connections", 0,
+		"most connections; for a further one the one is closed that was silent for longest (1000)")
 	bounds.IntVar(&c.AddressConnections, "max-address-connections", 0,
 		"most connections from one address; loopback addresses may have all (a quarter of --max-connections)")
 	return []flagGroup{

@@ -224,8 +224,11 @@ func TestEventsByHTTPDrain(t *testing.T) {
 	p.page("/readyz").want(t, "/readyz", http.StatusServiceUnavailable, "the process stops")
 	say("data")
 	got, err := http.ReadResponse(answers, nil)
-	if err != nil || got.StatusCode != http.StatusNoContent || !got.Close {
-		t.Errorf("%v %v", got, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _ = got.Body.Close(); got.StatusCode != http.StatusNoContent || !got.Close {
+		t.Errorf("%v", got)
 	}
 	if err := p.cmd.Wait(); err != nil {
 		t.Errorf("%v\n%s", err, p.log)

@@ -82,8 +82,8 @@ func (l clientListener) check(asked bool) error {
 		return fmt.Errorf("--%slisten is %s, and other machines may reach that: give %s and %s, with %s if only %s may connect who have a "+
 			"certificate; or %s, if something else secures the way, such as a service mesh", l.prefix, l.address, cert, key, ca, l.clients, plain)
 	case given && l.tls.CA == "" && !asked && !onLoopback(l.address):
-		return fmt.Errorf("--%slisten is %s, and other machines may reach that without being asked who they are: give %s, so that only %s connect "+
-			"who have a certificate, or --access, which says who may do what", l.prefix, l.address, ca, l.clients)
+		return fmt.Errorf("--%slisten is %s, and other machines may reach that without being asked who they are: give %s, so that only %s "+
+			"connect who have a certificate, or --access, which says who may do what", l.prefix, l.address, ca, l.clients)
 	}
 	return nil
 }

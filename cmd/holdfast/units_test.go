@@ -110,11 +110,13 @@ func TestUnitsOfCommands(t *testing.T) {
 		why   string
 	}{
 		{
-			"holdfast.service", "holdfast.yaml", "Runs a node", 15, []string{"--data", t.TempDir(), "--memory", "1MiB"},
+			"holdfast.service", "holdfast.yaml", "Runs a node", 15,
+			[]string{"--data", t.TempDir(), "--memory", "1MiB"},
 			fmt.Sprintf("--memory is 1MiB, and must be at least %s, or 0 for the default", textSize(int64(leastMemory))),
 		},
 		{
-			"holdfast-event-http.service", "event-http.yaml", "Takes CloudEvents by HTTP", 7, []string{"--max-headers", "1KiB"},
+			"holdfast-event-http.service", "event-http.yaml", "Takes CloudEvents by HTTP", 7,
+			[]string{"--max-headers", "1KiB"},
 			"--max-headers is 1KiB, and must be at least 16KiB",
 		},
 	} {
