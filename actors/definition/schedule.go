@@ -47,7 +47,7 @@ func (c *compiler) schedule(n, settings *node) {
 	default:
 		out.On = &workflow.Listen{Read: workflow.ReadEnvelope}
 		out.On.To, out.On.Until, out.On.UntilEvents = c.consumption(v, scope{schedule: true}, true)
-		out.Text = fmt.Sprintf("on events, by %d filters", len(out.On.Filters()))
+		out.Text = "on events"
 		if len(out.On.Filters()) > maxFilters {
 			c.atf(v, "the schedule listens with more than %d filters", maxFilters)
 		}
