@@ -68,11 +68,15 @@ const (
 	unlistens
 )
 
-// Messages of a schedule to itself, beside commands.
+// Messages of a schedule to itself.
 type (
-	// failed says that a task has failed, and is to be done again after a while; again, that this has passed.
-	failed struct{ task task }
-	again  struct{ task task }
+	// outcome says what came of a task: nil if it has failed, and is to be done again after a while.
+	outcome struct {
+		task task
+		cmd  schedule.Command
+	}
+	// again says that this has passed.
+	again struct{ task task }
 )
 
 // Prepare implements instance.Machine.
@@ -116,14 +120,16 @@ func (m *machine) command(message any) (schedule.Command, error) {
 	switch x := message.(type) {
 	case order.Fired:
 		return schedule.TimerFired{}, nil
-	case failed:
-		m.self.Again(again(x))
-		return nil, errNothing
+	case outcome:
+		if x.cmd == nil {
+			m.self.Again(again{x.task})
+			return nil, errNothing
+		}
+		delete(m.begun, x.task)
+		return x.cmd, nil
 	case again:
 		delete(m.begun, x.task)
 		return nil, errNothing
-	case schedule.Command:
-		return x, nil
 	case *nodev1.Envelope:
 		return m.asked(x)
 	}
@@ -179,7 +185,7 @@ func (m *machine) arm(a *nodev1.Arm) (schedule.Command, error) {
 // Perform implements instance.Machine.
 func (m *machine) Perform() {
 	for _, o := range m.Unsubmitted() {
-		m.do(task{submits, o.Number}, m.submission(o.Order), func(a *nodev1.Answer) any {
+		m.do(task{submits, o.Number}, m.submission(o.Order), func(a *nodev1.Answer) schedule.Command {
 			switch f := a.GetFailure(); {
 			case f == nil:
 				return schedule.Submitted{Number: o.Number}
@@ -209,25 +215,19 @@ func (m *machine) Perform() {
 	}
 }
 
-// do asks for something, unless that was done already, until there is an outcome: a message for the schedule.
-func (m *machine) do(t task, e *nodev1.Envelope, outcome func(*nodev1.Answer) any) {
+// do asks for something, unless that was done already, until there is an outcome; of an answer that is none, cmd makes nil.
+func (m *machine) do(t task, e *nodev1.Envelope, cmd func(*nodev1.Answer) schedule.Command) {
 	if m.begun[t] {
 		return
 	}
 	m.begun[t] = true
 	m.self.Do(func(done func(any)) {
-		m.post.Ask(m.self.Owner(), e, func(a *nodev1.Answer) {
-			message := outcome(a)
-			if message == nil {
-				message = failed{t}
-			}
-			done(message)
-		})
+		m.post.Ask(m.self.Owner(), e, func(a *nodev1.Answer) { done(outcome{t, cmd(a)}) })
 	})
 }
 
-func unlessFailed(cmd schedule.Command) func(*nodev1.Answer) any {
-	return func(a *nodev1.Answer) any {
+func unlessFailed(cmd schedule.Command) func(*nodev1.Answer) schedule.Command {
+	return func(a *nodev1.Answer) schedule.Command {
 		if a.GetFailure() != nil {
 			return nil
 		}

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
@@ -18,7 +19,7 @@ func OrderOf(s *workflow.State) *orderv1.Order {
 	a := s.Accepted()
 	o := &orderv1.Order{
 		Id: a.GetOrderId(), Definition: a.GetDefinition(), OrderKey: a.GetOrderKey(), Priority: a.GetPriority(),
-		Labels: labelMap(a.GetLabels()), Input: a.GetInput(), ParentId: a.GetParent().GetOrderId(), AwaitedIds: s.Awaited(),
+		Labels: labelMap(a.GetLabels()), Input: a.GetInput(), ParentId: orderID(a.GetParent().GetOrderId()), AwaitedIds: s.Awaited(),
 	}
 	for _, w := range s.Waits() {
 		waiting := &orderv1.Waiting{Task: w.Task, Reason: waitsFor(w)}
@@ -53,12 +54,20 @@ func output(s *workflow.State) []byte {
 	return s.Output().JSON()
 }
 
+// orderID is the id of an instance, if that is an order: what else is the parent of one is nothing that clients know of.
+func orderID(id string) string {
+	if messages.OrderID(id).Kind() != messages.KindOrder {
+		return ""
+	}
+	return id
+}
+
 // Listed is an order as its row tells it.
 func Listed(row *journalv1.OrderRow) *orderv1.Order {
 	return &orderv1.Order{
 		Id: row.GetId(), Definition: row.GetDefinition(), Status: orderv1.Status(row.GetStatus()), OrderKey: row.GetOrderKey(),
 		Priority: row.GetPriority(), Labels: labelMap(row.GetLabels()), Deadline: stamp(row.GetDeadline()),
-		AcceptedAt: stamp(row.GetAcceptedAt()), EndedAt: stamp(row.GetEndedAt()), ParentId: row.GetParent(),
+		AcceptedAt: stamp(row.GetAcceptedAt()), EndedAt: stamp(row.GetEndedAt()), ParentId: orderID(row.GetParent()),
 	}
 }
 

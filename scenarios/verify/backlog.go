@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/stage"
@@ -155,7 +157,7 @@ func eachOrder(ctx context.Context, conn *client.Client, definition string, visi
 	client := conn.Orders()
 	q := &orderv1.ListRequest{Definition: definition, PageSize: 1000}
 	for {
-		page, err := client.List(ctx, q)
+		page, err := client.List(ctx, q, grpc.WaitForReady(true))
 		if err != nil {
 			return fmt.Errorf("list orders: %w", err)
 		}

@@ -152,6 +152,7 @@ var rows = []row{
 	{"rest", 15 * time.Minute, rest, restBars},
 	{"kit", 15 * time.Minute, conformance, conformanceBars},
 	{"events", 15 * time.Minute, events, eventsBars},
+	{"schedule", 10 * time.Minute, schedules, schedulesBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
 }
 

@@ -16,6 +16,8 @@ import (
 // needsWrongClock tells whether a row needs a holdfast whose clock can be wrong.
 func needsWrongClock(s *site, row string) bool {
 	switch row {
+	case "schedule":
+		return true
 	case "skew":
 		return !noCluster(s)
 	case "keys_cluster", "saga_cluster":
