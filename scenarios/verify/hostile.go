@@ -54,11 +54,12 @@ func hostileSettings(more ...string) []string {
 
 const (
 	// hostilePairs is how often each attack is compared with a process that burns as much of the processors, and hostileDoubts how often
-	// one is where others have less than hostileClear of their rate then, in the median: single pairs differ by a tenth.
-	hostilePairs, hostileDoubts = 5, 15
+	// one is where others have less than hostileClear of their rate then: single pairs differ by a tenth.
+	hostilePairs, hostileDoubts = 5, 30
 	hostileClear                = 0.95
-	// hostileOne is how long others are measured beside one attack, hostileAll beside all at once.
+	// hostileOne is how long others are measured beside one attack, hostileAll beside all at once, hostileAllPairs how often.
 	hostileOne, hostileAll = 3 * time.Second, 30 * time.Second
+	hostileAllPairs        = 3
 	// hostileHistories is how many histories are read.
 	hostileHistories = 100_000
 )
@@ -207,7 +208,12 @@ func (h *hostile) compareAttacks(ctx context.Context) error {
 			}
 		}
 	}
-	return h.pair(ctx, allAtOnce, strings.Join(names, ","), hostileAll, hostileAll/2, false)
+	for n := range hostileAllPairs {
+		if err := h.pair(ctx, allAtOnce, strings.Join(names, ","), hostileAll, hostileAll/2, n%2 == 1); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pair measures others beside attacks for one time, and beside a process that burns as much of the processors for another one.
@@ -337,13 +343,16 @@ func (h *hostile) told(ctx context.Context, f figures) error {
 	return h.histories(ctx, f)
 }
 
-// rateBeside is the median of the ratios within the pairs of an attack.
+// rateBeside is what others have of their rate beside an attack, in all its pairs together: that differs less than single ratios do.
 func (h *hostile) rateBeside(name string) float64 {
-	a, b := h.beside[name], h.burnt[name]
-	return median(len(a), func(i int) float64 { return a[i].rate / b[i].rate })
+	beside, burnt := 0.0, 0.0
+	for i, b := range h.burnt[name] {
+		beside, burnt = beside+h.beside[name][i].rate, burnt+b.rate
+	}
+	return beside / burnt
 }
 
-// ratios tells the medians of the ratios within the pairs, over all and for each attack, and the least of those.
+// ratios tells what others have of their rate beside each attack, and the least of that; and the medians of the ratios within all pairs.
 func (h *hostile) ratios(f figures) {
 	var rates, p99s []float64
 	least := 0.0

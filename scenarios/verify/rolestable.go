@@ -139,6 +139,7 @@ func rolesRequest(method, namespace string) proto.Message {
 	submit := &orderv1.SubmitRequest{Order: &orderv1.WorkOrder{Id: "new-" + namespace, Definition: definition}}
 	list, selection := &orderv1.ListRequest{Definition: definition}, &adminv1.Selection{Definition: definition}
 	action := &adminv1.Action{Kind: &adminv1.Action_Suspend{Suspend: &adminv1.Suspend{}}}
+	named, _, _ := strings.Cut(definition, ":")
 	switch service, name, _ := strings.Cut(method, "/"); name {
 	case "Get":
 		if strings.Contains(service, "Definition") {
@@ -171,9 +172,13 @@ func rolesRequest(method, namespace string) proto.Message {
 			"Connect": &adapterv1.ConnectRequest{Hello: &adapterv1.Hello{
 				Protocol: 1, Adapter: "x", Process: "p", Ledger: "l", Activities: []*adapterv1.Activity{{Name: namespace, Version: "1.0.0"}},
 			}},
-			"ShowKey":     &adminv1.ShowKeyRequest{OrderKey: "key-" + namespace},
-			"ReleaseKey":  &adminv1.ReleaseKeyRequest{OrderKey: "key-" + namespace},
-			"ListFallout": &adminv1.ListFalloutRequest{Selection: selection}, "ShowFallout": &adminv1.ShowFalloutRequest{Id: id},
+			"ListSchedules":   &adminv1.ListSchedulesRequest{Namespace: namespace},
+			"PauseSchedule":   &adminv1.PauseScheduleRequest{Definition: named},
+			"ResumeSchedule":  &adminv1.ResumeScheduleRequest{Definition: named},
+			"TriggerSchedule": &adminv1.TriggerScheduleRequest{Definition: named},
+			"ShowKey":         &adminv1.ShowKeyRequest{OrderKey: "key-" + namespace},
+			"ReleaseKey":      &adminv1.ReleaseKeyRequest{OrderKey: "key-" + namespace},
+			"ListFallout":     &adminv1.ListFalloutRequest{Selection: selection}, "ShowFallout": &adminv1.ShowFalloutRequest{Id: id},
 			"Operate":    &adminv1.OperateRequest{Id: id, Action: action, DryRun: true},
 			"OperateAll": &adminv1.OperateAllRequest{Selection: selection, Action: action, DryRun: true},
 		}[name]
