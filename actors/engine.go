@@ -192,8 +192,8 @@ func (e *Engine) wire() {
 		Story: order.NewStory(d.Log, c.LogRate), Log: d.Log, Now: d.Now,
 		Level: e.catalog.Level, Inject: inject,
 	}).Ready()
-	slots := e.instances(event.Slots(c.Slots, e.catalog, e.post, d.Log))
-	schedules := e.instances(scheduler.Schedules(c.Schedules, e.catalog, e.post, d.Log))
+	slots := e.instances(event.Slots(c.Slots, e.catalog, d.Log))
+	schedules := e.instances(scheduler.Schedules(c.Schedules, e.catalog, d.Log))
 	e.acceptor = order.NewAcceptor(e.orders, e.health.Note)
 	e.ownership = partition.NewOwnership(&partition.Parts{
 		Config: c.partitions(), Journal: d.Journal, Claims: d.Journal, Health: e.health, Backlogs: e.activities,
@@ -408,13 +408,19 @@ func (e *Engine) Publish(namespace string, event []byte, keep time.Duration, don
 func (e *Engine) Schedule(ctx context.Context, namespace, name string, m *nodev1.Envelope) (*nodev1.ScheduleState, error) {
 	id := messages.OrderID(messages.ScheduleOf(namespace, name).GetId())
 	m.Partition, m.OrderId = uint32(messages.PartitionOf(id, "")), string(id)
+	a, err := e.ask(ctx, "a schedule", m)
+	return a.GetSchedule(), err
+}
+
+// ask sends a message, and waits for the answer. What says for people whom, or for what, is asked.
+func (e *Engine) ask(ctx context.Context, what string, m *nodev1.Envelope) (*nodev1.Answer, error) {
 	answers := make(chan *nodev1.Answer, 1)
 	e.post.Ask(runtime.Owner{}, m, func(a *nodev1.Answer) { answers <- a })
 	select {
 	case a := <-answers:
-		return a.GetSchedule(), failure.Err(a.GetFailure())
+		return a, failure.Err(a.GetFailure())
 	case <-ctx.Done():
-		return nil, fmt.Errorf("ask a schedule: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("ask %s: %w", what, context.Cause(ctx))
 	}
 }
 
@@ -436,19 +442,13 @@ func (e *Engine) Lost(address string) { e.post.Lost(address) }
 // Key tells the head of an order key, and at most so many of those who wait, behind a position; 0: from the first. From the first on,
 // the head is not among those who wait; behind a position it may be.
 func (e *Engine) Key(ctx context.Context, key string, after uint64, most int) (*nodev1.KeyQueue, error) {
-	answers := make(chan *nodev1.Answer, 1)
-	e.post.Ask(runtime.Owner{}, &nodev1.Envelope{
+	a, err := e.ask(ctx, "for an order key", &nodev1.Envelope{
 		Partition: uint32(messages.PartitionOf("", key)),
 		Message: &nodev1.Envelope_ShowKey{ShowKey: &nodev1.ShowKey{
 			Key: key, Most: int32(most), After: after, //nolint:gosec // the caller bounds it
 		}},
-	}, func(a *nodev1.Answer) { answers <- a })
-	select {
-	case a := <-answers:
-		return a.GetKeyQueue(), failure.Err(a.GetFailure())
-	case <-ctx.Done():
-		return nil, fmt.Errorf("ask for an order key: %w", context.Cause(ctx))
-	}
+	})
+	return a.GetKeyQueue(), err
 }
 
 // SetLimit bounds what adapters get of an activity from now on, also after a restart; a limit that bounds nothing ends that.

@@ -23,11 +23,11 @@ type Catalog interface {
 }
 
 // Slots are correlation slots, as a kind of instances.
-func Slots(limits slot.Limits, c Catalog, p Post, log *slog.Logger) instance.Kind {
+func Slots(limits slot.Limits, c Catalog, log *slog.Logger) instance.Kind {
 	return instance.Kind{
 		Name: "correlation slot", Point: "slot",
 		New: func(self instance.Self, from messages.Version) instance.Machine {
-			return &machine{State: slot.From(from, limits), self: self, catalog: c, post: p, log: log, offers: map[uint32]uint64{}}
+			return &machine{State: slot.From(from, limits), self: self, catalog: c, log: log, offers: map[uint32]uint64{}}
 		},
 		// Who listens is a part of what was accepted before.
 		Fresh: func(ev *journalv1.Event) bool { return ev.GetEventPublished() != nil },
@@ -40,7 +40,6 @@ type machine struct {
 
 	self    instance.Self
 	catalog Catalog
-	post    Post
 	log     *slog.Logger
 	// offers are the events that listeners were asked about and have not answered for, by the numbers of the listeners. Again are those
 	// who are to be asked again.
@@ -117,10 +116,7 @@ func filterOf(find func(name string, hash []byte) (*workflow.Definition, error),
 // Decide implements instance.Machine.
 func (m *machine) Decide(now time.Time, message any) ([]*journalv1.Event, error) {
 	cmd, err := m.command(message)
-	switch {
-	case errors.Is(err, errNothing):
-		return nil, nil
-	case err != nil:
+	if err != nil {
 		return nil, err
 	}
 	l, listens := cmd.(slot.Listen)
@@ -134,10 +130,7 @@ func (m *machine) Decide(now time.Time, message any) ([]*journalv1.Event, error)
 	return m.State.Decide(now, cmd)
 }
 
-// errNothing: a message asks for no decision.
-var errNothing = errors.New("nothing is to be decided")
-
-// command is what a message is for the slot; errNothing: it asks for no decision.
+// command is what a message is for the slot; instance.ErrNothing: it asks for no decision.
 func (m *machine) command(message any) (slot.Command, error) {
 	switch x := message.(type) {
 	case order.Fired:
@@ -146,12 +139,12 @@ func (m *machine) command(message any) (slot.Command, error) {
 		delete(m.offers, x.listener)
 		if f := x.answer.GetFailure(); f != nil && !failure.IsFinal(f) { // it may not fail the next time
 			m.self.Again(offerAgain{x.listener})
-			return nil, errNothing
+			return nil, instance.ErrNothing
 		}
 		return slot.Settle{Listener: x.listener, Sequence: x.sequence, Verdict: verdictOf(x.answer)}, nil
 	case offerAgain:
 		m.again = append(m.again, x.listener)
-		return nil, errNothing
+		return nil, instance.ErrNothing
 	case *nodev1.Envelope:
 		switch e := x.GetMessage().(type) {
 		case *nodev1.Envelope_Listen:
@@ -197,13 +190,11 @@ func (m *machine) offer(o slot.Offer) {
 		return
 	}
 	m.offers[l.GetNumber()] = sequence
-	m.self.Do(func(done func(any)) {
-		m.post.Ask(m.self.Owner(), &nodev1.Envelope{
-			Partition: l.GetPartition(), OrderId: l.GetInstance(), Message: &nodev1.Envelope_Offer{Offer: &nodev1.Offer{
-				Listener: l.GetListener(), Sequence: sequence, Event: o.Event.GetEvent(),
-			}},
-		}, func(a *nodev1.Answer) { done(answered{l.GetNumber(), sequence, a}) })
-	})
+	m.self.Ask(&nodev1.Envelope{
+		Partition: l.GetPartition(), OrderId: l.GetInstance(), Message: &nodev1.Envelope_Offer{Offer: &nodev1.Offer{
+			Listener: l.GetListener(), Sequence: sequence, Event: o.Event.GetEvent(),
+		}},
+	}, func(a *nodev1.Answer) any { return answered{l.GetNumber(), sequence, a} })
 }
 
 // Answer implements instance.Machine.

@@ -2,6 +2,7 @@ package instance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -178,7 +179,7 @@ func (i *instance) decideOne(now time.Time, m any, p *pending) {
 		i.Inject(i.Kind.Point, string(i.id))
 	}
 	events, err := i.machine.Decide(now, m)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrNothing) {
 		i.refuse(m, err)
 		return
 	}
@@ -305,14 +306,10 @@ func (i *instance) ID() messages.OrderID { return i.id }
 // Owner implements Self.
 func (i *instance) Owner() runtime.Owner { return i.home.Owner() }
 
-// Do implements Self.
-func (i *instance) Do(something func(done func(message any))) {
+// Ask implements Self.
+func (i *instance) Ask(e *nodev1.Envelope, message func(*nodev1.Answer) any) {
 	self, root, to := i.self, i.root, i.machine
-	something(func(message any) {
-		if message != nil {
-			root.Send(self, told{to, message})
-		}
-	})
+	i.Post.Ask(i.Owner(), e, func(a *nodev1.Answer) { root.Send(self, told{to, message(a)}) })
 }
 
 // Again implements Self.

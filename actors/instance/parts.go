@@ -2,6 +2,7 @@ package instance
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"log/slog"
 	"time"
@@ -42,6 +43,9 @@ type Post interface {
 	Answer(e *nodev1.Envelope, a *nodev1.Answer)
 }
 
+// ErrNothing is what a machine returns for a message that asks for no decision.
+var ErrNothing = errors.New("nothing is to be decided")
+
 // State is an instance as its history tells it.
 type State interface {
 	// Version returns the number of events of the history so far, and Exists tells whether there are any, or a summary of them.
@@ -66,7 +70,7 @@ type Machine interface {
 	// Prepare has what the state needs beside its history. It may wait for the journal.
 	Prepare(ctx context.Context) error
 	// Decide takes a message, an envelope, order.Fired or what Self brings, and returns what has happened, by which the state has evolved
-	// already. An error means that the message was refused.
+	// already. An error means that the message was refused; ErrNothing, that it asks for no decision.
 	Decide(now time.Time, message any) ([]*journalv1.Event, error)
 	// Perform does what is outstanding, now that all is durable that was decided.
 	Perform()
@@ -89,8 +93,8 @@ type Self interface {
 	// ID returns that of the instance, and Owner who owns its partition here.
 	ID() messages.OrderID
 	Owner() runtime.Owner
-	// Do does something that ends whenever it does, and then calls done with a message for the machine; nil: there is none.
-	Do(something func(done func(message any)))
+	// Ask asks another instance, and brings the message that is made of its answer.
+	Ask(e *nodev1.Envelope, message func(*nodev1.Answer) any)
 	// Again brings a message after a while.
 	Again(message any)
 	// Blocking does something that may take long, so that others go on meanwhile.

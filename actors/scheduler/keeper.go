@@ -17,6 +17,11 @@ type Catalog interface {
 	Scheduled() []*journalv1.DefinitionRow
 }
 
+// Post sends messages to instances.
+type Post interface {
+	Ask(by runtime.Owner, e *nodev1.Envelope, done func(*nodev1.Answer))
+}
+
 // mostAsked is how many schedules are told something at a time: each is brought to memory for that.
 const mostAsked = 16
 

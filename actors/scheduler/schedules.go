@@ -3,7 +3,6 @@ package scheduler
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/actors/instance"
 	"github.com/holdfast-run/holdfast/actors/order"
-	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/actors/schedule"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
@@ -25,17 +23,12 @@ type Finder interface {
 	Finder(ctx context.Context) func(name string, hash []byte) (*workflow.Definition, error)
 }
 
-// Post sends messages to instances.
-type Post interface {
-	Ask(by runtime.Owner, e *nodev1.Envelope, done func(*nodev1.Answer))
-}
-
 // Schedules are schedules, as a kind of instances.
-func Schedules(limits schedule.Limits, f Finder, p Post, log *slog.Logger) instance.Kind {
+func Schedules(limits schedule.Limits, f Finder, log *slog.Logger) instance.Kind {
 	return instance.Kind{
 		Name: "schedule", Point: "schedule",
 		New: func(self instance.Self, from messages.Version) instance.Machine {
-			return &machine{State: schedule.From(from, limits), self: self, finder: f, post: p, log: log, begun: map[task]bool{}}
+			return &machine{State: schedule.From(from, limits), self: self, finder: f, log: log, begun: map[task]bool{}}
 		},
 		Fresh: func(*journalv1.Event) bool { return false }, // it belongs to a definition
 	}
@@ -47,7 +40,6 @@ type machine struct {
 
 	self   instance.Self
 	finder Finder
-	post   Post
 	log    *slog.Logger
 	// begun is what is outstanding and was begun with.
 	begun map[task]bool
@@ -100,10 +92,7 @@ func (m *machine) Prepare(ctx context.Context) error {
 // Decide implements instance.Machine.
 func (m *machine) Decide(now time.Time, message any) ([]*journalv1.Event, error) {
 	cmd, err := m.command(message)
-	switch {
-	case errors.Is(err, errNothing):
-		return nil, nil
-	case err != nil:
+	if err != nil {
 		return nil, err
 	}
 	if arm, arms := cmd.(schedule.Arm); !m.Exists() && (!arms || arm.Definition == nil) {
@@ -112,10 +101,7 @@ func (m *machine) Decide(now time.Time, message any) ([]*journalv1.Event, error)
 	return m.State.Decide(now, cmd)
 }
 
-// errNothing: a message asks for no decision.
-var errNothing = errors.New("nothing is to be decided")
-
-// command is what a message is for the schedule; errNothing: it asks for no decision.
+// command is what a message is for the schedule; instance.ErrNothing: it asks for no decision.
 func (m *machine) command(message any) (schedule.Command, error) {
 	switch x := message.(type) {
 	case order.Fired:
@@ -123,13 +109,13 @@ func (m *machine) command(message any) (schedule.Command, error) {
 	case outcome:
 		if x.cmd == nil {
 			m.self.Again(again{x.task})
-			return nil, errNothing
+			return nil, instance.ErrNothing
 		}
 		delete(m.begun, x.task)
 		return x.cmd, nil
 	case again:
 		delete(m.begun, x.task)
-		return nil, errNothing
+		return nil, instance.ErrNothing
 	case *nodev1.Envelope:
 		return m.asked(x)
 	}
@@ -160,7 +146,7 @@ func (m *machine) asked(x *nodev1.Envelope) (schedule.Command, error) {
 			OrderID: messages.OrderID(t.GetOrderId()), Input: t.GetInput(), By: t.GetBy(), Reason: t.GetReason(),
 		}, nil
 	case *nodev1.Envelope_ShowSchedule:
-		return nil, errNothing
+		return nil, instance.ErrNothing
 	}
 	return nil, fmt.Errorf("message %T is not for a schedule", x.GetMessage()) //nolint:err113 // for people
 }
@@ -221,9 +207,7 @@ func (m *machine) do(t task, e *nodev1.Envelope, cmd func(*nodev1.Answer) schedu
 		return
 	}
 	m.begun[t] = true
-	m.self.Do(func(done func(any)) {
-		m.post.Ask(m.self.Owner(), e, func(a *nodev1.Answer) { done(outcome{t, cmd(a)}) })
-	})
+	m.self.Ask(e, func(a *nodev1.Answer) any { return outcome{t, cmd(a)} })
 }
 
 func unlessFailed(cmd schedule.Command) func(*nodev1.Answer) schedule.Command {
