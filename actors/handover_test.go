@@ -150,8 +150,10 @@ func (s *side) comeBack(stop <-chan struct{}) {
 	}
 }
 
-// catchUp has the node own what it is to own, should that have changed while it started.
+// catchUp has the node own what it is to own, should that have changed while it started. What is moved meanwhile is told after that.
 func (s *side) catchUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var take, give []messages.Partition
 	s.town.mu.Lock()
 	for p, i := range s.town.desired {

@@ -282,15 +282,14 @@ func (s *side) Serve(p messages.Partition, pid *actor.PID) {
 }
 
 func (s *side) Lost(p messages.Partition) {
-	s.mu.Lock()
-	host := s.host
-	s.mu.Unlock()
 	time.AfterFunc(100*time.Millisecond, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.town.mu.Lock()
 		mine := s.town.desired[p] == s.index
 		s.town.mu.Unlock()
 		if mine && !s.gone.Load() {
-			host.Take(p)
+			s.host.Take(p)
 		}
 	})
 }
