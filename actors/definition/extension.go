@@ -58,6 +58,9 @@ func (c *compiler) taskMetadata(n *node, kind construct, t *workflow.Task, s sco
 	if v := own("idempotent"); v != nil {
 		c.idempotent(v, t)
 	}
+	if v := own("pointOfNoReturn"); v != nil {
+		c.noReturn(v, t, s)
+	}
 	if v := h.get("parallel"); v != nil {
 		if loop, ok := t.Kind.(*workflow.For); ok {
 			c.parallel(v, loop)
@@ -69,6 +72,22 @@ func (c *compiler) taskMetadata(n *node, kind construct, t *workflow.Task, s sco
 		c.atf(v, "\"orderKey\" is that of the order that the \"run\" of a workflow starts: remove it")
 	default:
 		run.OrderKey = c.template(v, placeTask, s.vars)
+	}
+}
+
+// noReturn reads whether there is no way back once the work of a task is done.
+func (c *compiler) noReturn(n *node, t *workflow.Task, s scope) {
+	_, function := t.Kind.(*workflow.Do)
+	switch is, _ := c.boolean(n, "pointOfNoReturn"); {
+	case !is:
+	case s.compensation:
+		c.atf(n, "a compensation, or a function that one calls, is on the way back, and can't be a point of no return: remove it")
+	case t.Compensate != nil:
+		c.atf(n, "a task that \"compensate\" undoes is no point of no return: remove one of the two")
+	case function:
+		c.atf(n, "a call of a function has no work of its own: give the point of no return to the call inside that is it")
+	default:
+		t.NoReturn = true
 	}
 }
 

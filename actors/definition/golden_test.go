@@ -114,6 +114,9 @@ func describe(t *workflow.Task) string {
 	if t.Compensate != nil {
 		then += " compensate"
 	}
+	if t.NoReturn {
+		then += " no return"
+	}
 	if t.Then != "" {
 		then += " then " + t.Then
 	}

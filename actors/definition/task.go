@@ -34,11 +34,12 @@ func init() { //nolint:gochecknoinits // the table and the parsers refer to each
 		{name: "emit", extensions: []string{"keepFor"}, parse: (*compiler).emitTask},
 		{
 			name: "run", parse: (*compiler).runTask,
-			extensions: []string{"compensate", "compensateRetry", "startWithin", "runWithin", "idempotent", "orderKey"},
+			extensions: []string{"compensate", "compensateRetry", "startWithin", "runWithin", "idempotent", "orderKey", "pointOfNoReturn"},
 		},
 		{
 			name: "call", with: []string{"with"},
-			extensions: []string{"compensate", "compensateRetry", "startWithin", "runWithin", "idempotent"}, parse: (*compiler).callTask,
+			extensions: []string{"compensate", "compensateRetry", "startWithin", "runWithin", "idempotent", "pointOfNoReturn"},
+			parse:      (*compiler).callTask,
 		},
 		{name: "set", parse: (*compiler).setTask},
 		{name: "switch", parse: (*compiler).switchTask},

@@ -35,6 +35,7 @@ var reasons = []struct { //nolint:gochecknoglobals // a table
 	{workflow.ErrNotHeld, nodev1.Reason_REASON_KEY_NOT_HELD},
 	{workflow.ErrNotFaulted, nodev1.Reason_REASON_ORDER_NOT_FAULTED},
 	{workflow.ErrCompensating, nodev1.Reason_REASON_COMPENSATING},
+	{workflow.ErrNoReturn, nodev1.Reason_REASON_NO_RETURN},
 	{workflow.ErrStopping, nodev1.Reason_REASON_ORDER_ENDING},
 	{workflow.ErrDeadline, nodev1.Reason_REASON_DEADLINE_PASSED},
 	{workflow.ErrInDoubt, nodev1.Reason_REASON_ATTEMPT_IN_DOUBT},

@@ -46,6 +46,7 @@ var reasons = map[nodev1.Reason]told{ //nolint:gochecknoglobals // a table
 	nodev1.Reason_REASON_KEY_NOT_HELD:            {codes.FailedPrecondition, 0},
 	nodev1.Reason_REASON_ORDER_NOT_FAULTED:       {codes.FailedPrecondition, 0},
 	nodev1.Reason_REASON_COMPENSATING:            {codes.FailedPrecondition, 0},
+	nodev1.Reason_REASON_NO_RETURN:               {codes.FailedPrecondition, 0},
 	nodev1.Reason_REASON_ORDER_ENDING:            {codes.FailedPrecondition, 0},
 	nodev1.Reason_REASON_DEADLINE_PASSED:         {codes.FailedPrecondition, 0},
 	nodev1.Reason_REASON_ATTEMPT_IN_DOUBT:        {codes.FailedPrecondition, 0},

@@ -20,6 +20,7 @@ func OrderOf(s *workflow.State) *orderv1.Order {
 	o := &orderv1.Order{
 		Id: a.GetOrderId(), Definition: a.GetDefinition(), OrderKey: a.GetOrderKey(), Priority: a.GetPriority(),
 		Labels: labelMap(a.GetLabels()), Input: a.GetInput(), ParentId: orderID(a.GetParent().GetOrderId()), AwaitedIds: s.Awaited(),
+		PastNoReturn: s.PastReturn(),
 	}
 	for _, w := range s.Waits() {
 		waiting := &orderv1.Waiting{Task: w.Task, Reason: waitsFor(w)}

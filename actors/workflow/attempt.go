@@ -393,6 +393,9 @@ func (s *State) lateResult(e *journalv1.LateResult) {
 	delete(s.abandoned, e.GetKey())
 	succeeded := e.GetOutcome() == journalv1.Outcome_OUTCOME_SUCCEEDED
 	s.settleDeed(e.GetKey(), succeeded, NewValue(e.GetOutput()))
+	if succeeded {
+		s.passed(s.def.Tasks[e.GetTask()])
+	}
 	switch d := v.failed; {
 	case known.visit == 0: // it was said to have failed
 		v.doubt, v.late = true, true

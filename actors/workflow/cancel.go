@@ -7,11 +7,14 @@ import (
 
 func (m *machine) cancel(c Cancel) error {
 	s := m.s
+	err := s.mayCancel()
 	switch {
 	case s.ended == orderv1.Status_STATUS_CANCELLED:
 		return nil
 	case s.ended == orderv1.Status_STATUS_COMPLETED:
 		return s.over()
+	case err != nil:
+		return err
 	case s.Faulted():
 		return m.cancelFaulted(c)
 	case s.startedAt == 0:

@@ -106,7 +106,7 @@ type (
 	// Cancel asks the order to stop; one that has faulted is cancelled at once. With Compensate, what it has done is undone
 	// before it ends; one that has faulted goes on for that, when it has the turn of its key. Repeating it is no error;
 	// ErrEnded if the order ended otherwise, ErrCompensating if it has faulted while something was undone, and is to
-	// compensate.
+	// compensate, ErrNoReturn if it is at a point of no return, or past it.
 	Cancel struct {
 		Compensate bool
 		By, Reason string

@@ -41,6 +41,9 @@ func works(t *Task) bool {
 
 // did notes that the work of a frame was done, or may have been.
 func (s *State) did(f *frame, key string, input, output *Value, doubt bool) {
+	if !doubt {
+		s.passed(f.task)
+	}
 	if f.task.Compensate == nil {
 		return
 	}
@@ -161,9 +164,12 @@ type Compensable struct {
 	InDoubt bool
 }
 
-// Compensable returns what a cancellation with compensation would undo, in this order.
+// Compensable returns what a cancellation with compensation would undo, in this order. Past a point of no return there is nothing.
 func (s *State) Compensable() []Compensable {
 	var out []Compensable
+	if s.PastReturn() {
+		return out
+	}
 	for _, d := range slices.Backward(s.done) {
 		if !d.gone {
 			out = append(out, Compensable{Task: d.task.Ref, Key: d.key, InDoubt: d.doubt})

@@ -66,6 +66,10 @@ type Task struct {
 	Extended, Beside bool
 	Of               *Task
 
+	// NoReturn: once the work of the task is done, the order is past a point of no return. Only a Call or a Run is one, and none that
+	// Compensate undoes, or that is inside of that.
+	NoReturn bool
+
 	// Compensate undoes what the task has done: a list of one task, which gets an object with the input and the output of
 	// the activity or child order. Nil: nothing does. Only a Call or a Run has one, and none that is inside another.
 	Compensate *List

@@ -97,6 +97,7 @@ func (g generator) task(depth int, names []string) object {
 		if g.oneIn(8) {
 			bounds["runWithin"] = "PT4S"
 		}
+		g.pivot(bounds)
 		if len(bounds) > 0 {
 			t["metadata"] = object{"holdfast": bounds}
 		}
@@ -108,6 +109,9 @@ func (g generator) task(depth int, names []string) object {
 		}
 		await := !g.oneIn(4)
 		if t["run"] = (object{"workflow": child, "await": await}); await {
+			if meta := (object{}); g.pivot(meta) {
+				t["metadata"] = object{"holdfast": meta}
+			}
 			g.undo(t)
 		}
 	case "set":
@@ -136,6 +140,9 @@ func (g generator) task(depth int, names []string) object {
 		t["try"], t["catch"] = g.list(depth-1), g.catch(depth)
 		if !g.undoes && g.oneIn(2) {
 			t["metadata"] = object{"holdfast": object{"compensate": true}}
+			if g.oneIn(3) {
+				t["try"] = g.onward(depth - 1)
+			}
 		}
 	}
 	if g.oneIn(6) {
@@ -177,18 +184,36 @@ func (g generator) loop(t object, depth int) {
 	}
 }
 
+// onward draws tasks of which the first can be undone, and the second is a point of no return.
+func (g generator) onward(depth int) []any {
+	names := []string{"t0", "t1", "t2"}
+	return []any{
+		object{"t0": object{"call": "a.one", "metadata": object{"holdfast": object{"compensate": object{"call": "a.two"}}}}},
+		object{"t1": object{"call": "a.two", "metadata": object{"holdfast": object{"pointOfNoReturn": true}}}},
+		object{"t2": g.task(depth, names)},
+	}
+}
+
+// pivot draws whether a task is a point of no return.
+func (g generator) pivot(meta object) bool {
+	is := !g.undoes && g.oneIn(10)
+	if is {
+		meta["pointOfNoReturn"] = true
+	}
+	return is
+}
+
 // undo draws what undoes a task, if anything does.
 func (g generator) undo(t object) {
-	if g.undoes || g.oneIn(2) {
-		return
-	}
-	g.undoes = true
 	meta, ok := t["metadata"].(object)
 	if !ok {
 		meta = object{"holdfast": object{}}
-		t["metadata"] = meta
 	}
 	holdfast, _ := meta["holdfast"].(object)
+	if g.undoes || holdfast["pointOfNoReturn"] != nil || g.oneIn(2) {
+		return
+	}
+	g.undoes, t["metadata"] = true, meta
 	holdfast["compensate"] = g.task(1, nil)
 	switch rapid.IntRange(0, 3).Draw(g.t, "policy") {
 	case 2:

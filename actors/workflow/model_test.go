@@ -52,6 +52,7 @@ type model struct {
 	work               map[string]*work
 	phase              phase
 	undo               undoing
+	back               returning
 	// looped is, for each branch, when all would be over that was given back in it, had that been so once a second.
 	looped map[uint32]time.Time
 	// shadow follows each event, and reopenedAt has what the state says of reopenings before.
@@ -97,7 +98,7 @@ func newModel(t *rapid.T) *model {
 		t: t, def: def, limits: limits, now: began, live: workflow.New(def, limits),
 		frames: map[uint32]string{}, work: map[string]*work{}, looped: map[uint32]time.Time{},
 		shadow: workflow.New(def, limits), reopenedAt: map[*journalv1.Event]place{},
-		undo: newUndoing(),
+		undo: newUndoing(), back: returning{next: 1, unwinding: map[uint32]bool{}},
 	}
 }
 
@@ -303,6 +304,7 @@ func (m *model) commit(events []*journalv1.Event) {
 		m.version++
 		m.checkBeside(ev)
 		m.noteBranch(ev)
+		m.noteReturn(ev)
 		m.noteUndo(ev)
 		m.noteChild(ev)
 		m.follow(ev)

@@ -53,6 +53,8 @@ type State struct {
 	// journal, with some that are gone.
 	deeds map[string]*deed
 	done  []*deed
+	// returnable is the number of the first frame entered since the order has passed a point of no return; 0: it has passed none.
+	returnable uint32
 	// undoOf is, by the place where it was done, the deed that was to be undone last.
 	undoOf map[string]string
 	// children is how many there were, and ears how many listeners.

@@ -18,7 +18,8 @@ type Try struct {
 	As               string
 	When, ExceptWhen Expr
 	Retry            *Retry // nil: none
-	// Compensate: what was done inside is undone when an error was caught, before it is retried or Catch runs.
+	// Compensate: what was done inside is undone when an error was caught, before it is retried or Catch runs. Where the order only goes
+	// forward, nothing is caught.
 	Compensate bool
 	// Catch is what runs when an error was caught and is not retried; nil: nothing.
 	Catch *List
@@ -97,7 +98,7 @@ func (k *Try) handle(m *machine, f *frame, p *problemv1.Problem) {
 func (k *Try) catches(m *machine, f *frame, p *problemv1.Problem) (bool, *Args, error) {
 	args := m.argsOf(f)
 	args.Vars = append(args.Vars, Var{Name: k.As, Value: problemValue(p)})
-	if !matches(k.Filter, p) {
+	if !matches(k.Filter, p) || k.Compensate && m.s.goesForward(f) {
 		return false, args, nil
 	}
 	caught, err := holds(k.When, k.ExceptWhen, f.input, args)

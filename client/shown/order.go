@@ -9,15 +9,17 @@ import (
 
 // Order is an order as it stands.
 type Order struct {
-	ID         string            `json:"id"`
-	Definition string            `json:"definition"`
-	Status     string            `json:"status"`
-	OrderKey   string            `json:"order_key"`
-	ParentID   string            `json:"parent_id,omitempty"`
-	AwaitedIDs []string          `json:"awaited_ids,omitempty"`
-	Priority   int32             `json:"priority"`
-	Labels     map[string]string `json:"labels"`
-	Deadline   *time.Time        `json:"deadline"`
+	ID         string   `json:"id"`
+	Definition string   `json:"definition"`
+	Status     string   `json:"status"`
+	OrderKey   string   `json:"order_key"`
+	ParentID   string   `json:"parent_id,omitempty"`
+	AwaitedIDs []string `json:"awaited_ids,omitempty"`
+	// PastNoReturn: it can't be cancelled any more.
+	PastNoReturn bool              `json:"past_no_return,omitempty"`
+	Priority     int32             `json:"priority"`
+	Labels       map[string]string `json:"labels"`
+	Deadline     *time.Time        `json:"deadline"`
 	// Waiting is what the order waits for.
 	Waiting    []Waiting  `json:"waiting,omitempty"`
 	AcceptedAt *time.Time `json:"accepted_at"`
@@ -48,7 +50,8 @@ type Listed struct {
 func OrderOf(o *orderv1.Order) Order {
 	return Order{
 		ID: o.GetId(), Definition: o.GetDefinition(), Status: StatusWord(o.GetStatus()), OrderKey: o.GetOrderKey(),
-		ParentID: o.GetParentId(), AwaitedIDs: o.GetAwaitedIds(), Priority: o.GetPriority(), Labels: labelsOf(o.GetLabels()),
+		ParentID: o.GetParentId(), AwaitedIDs: o.GetAwaitedIds(), PastNoReturn: o.GetPastNoReturn(),
+		Priority: o.GetPriority(), Labels: labelsOf(o.GetLabels()),
 		Deadline: timeOf(o.GetDeadline()), AcceptedAt: timeOf(o.GetAcceptedAt()), EndedAt: timeOf(o.GetEndedAt()),
 		EstimatedEnd: timeOf(o.GetEstimatedEnd()), Waiting: waitingOf(o.GetWaiting()), Version: o.GetVersion(),
 		Input: valueOf(o.GetInput()), Output: valueOf(o.GetOutput()), Error: problemOf(o.GetError()),

@@ -53,6 +53,9 @@ func orderRows(t *table, o *orderv1.Order) {
 	for _, w := range o.GetWaiting() {
 		add("waits for", shown.WaitingText(w))
 	}
+	if o.GetPastNoReturn() {
+		t.row("point of no return", "passed: it can't be cancelled")
+	}
 	if o.GetPriority() != 0 {
 		add("priority", strconv.Itoa(int(o.GetPriority())))
 	}

@@ -65,10 +65,12 @@ const (
 	Reason_REASON_ORDER_NOT_FAULTED Reason = 24
 	Reason_REASON_KEY_NOT_HELD      Reason = 25
 	Reason_REASON_COMPENSATING      Reason = 26
-	Reason_REASON_DEADLINE_PASSED   Reason = 27
-	Reason_REASON_ATTEMPT_IN_DOUBT  Reason = 28
-	Reason_REASON_WRONG_TASK        Reason = 29
-	Reason_REASON_OUTPUT_UNFIT      Reason = 30
+	// The order is at its point of no return, or past it.
+	Reason_REASON_NO_RETURN        Reason = 33
+	Reason_REASON_DEADLINE_PASSED  Reason = 27
+	Reason_REASON_ATTEMPT_IN_DOUBT Reason = 28
+	Reason_REASON_WRONG_TASK       Reason = 29
+	Reason_REASON_OUTPUT_UNFIT     Reason = 30
 	// The attempt is over, or is at another activity.
 	Reason_REASON_ATTEMPT_OVER     Reason = 31
 	Reason_REASON_FOREIGN_ACTIVITY Reason = 32
@@ -104,6 +106,7 @@ var (
 		24: "REASON_ORDER_NOT_FAULTED",
 		25: "REASON_KEY_NOT_HELD",
 		26: "REASON_COMPENSATING",
+		33: "REASON_NO_RETURN",
 		27: "REASON_DEADLINE_PASSED",
 		28: "REASON_ATTEMPT_IN_DOUBT",
 		29: "REASON_WRONG_TASK",
@@ -136,6 +139,7 @@ var (
 		"REASON_ORDER_NOT_FAULTED":       24,
 		"REASON_KEY_NOT_HELD":            25,
 		"REASON_COMPENSATING":            26,
+		"REASON_NO_RETURN":               33,
 		"REASON_DEADLINE_PASSED":         27,
 		"REASON_ATTEMPT_IN_DOUBT":        28,
 		"REASON_WRONG_TASK":              29,
@@ -4053,7 +4057,7 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\asettled\x18\t \x01(\x04R\asettled\"=\n" +
 	"\x05Seats\x12\x12\n" +
 	"\x04rate\x18\x01 \x01(\rR\x04rate\x12 \n" +
-	"\vconcurrency\x18\x02 \x01(\rR\vconcurrency*\x92\x06\n" +
+	"\vconcurrency\x18\x02 \x01(\rR\vconcurrency*\xa8\x06\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REASON_INTERRUPTED\x10\x01\x12\x14\n" +
@@ -4076,7 +4080,8 @@ const file_holdfast_node_v1_node_proto_rawDesc = "" +
 	"\x14REASON_ORDER_FAULTED\x10\x17\x12\x1c\n" +
 	"\x18REASON_ORDER_NOT_FAULTED\x10\x18\x12\x17\n" +
 	"\x13REASON_KEY_NOT_HELD\x10\x19\x12\x17\n" +
-	"\x13REASON_COMPENSATING\x10\x1a\x12\x1a\n" +
+	"\x13REASON_COMPENSATING\x10\x1a\x12\x14\n" +
+	"\x10REASON_NO_RETURN\x10!\x12\x1a\n" +
 	"\x16REASON_DEADLINE_PASSED\x10\x1b\x12\x1b\n" +
 	"\x17REASON_ATTEMPT_IN_DOUBT\x10\x1c\x12\x15\n" +
 	"\x11REASON_WRONG_TASK\x10\x1d\x12\x17\n" +

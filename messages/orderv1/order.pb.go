@@ -1046,7 +1046,9 @@ type Order struct {
 	// The child orders that it waits for. Told by Get.
 	AwaitedIds []string `protobuf:"bytes,16,rep,name=awaited_ids,json=awaitedIds,proto3" json:"awaited_ids,omitempty"`
 	// What it waits for: times, and adapters. Told by Get; of adapters by nothing else.
-	Waiting       []*Waiting `protobuf:"bytes,17,rep,name=waiting,proto3" json:"waiting,omitempty"`
+	Waiting []*Waiting `protobuf:"bytes,17,rep,name=waiting,proto3" json:"waiting,omitempty"`
+	// It is past a point of no return: it can't be cancelled any more. Not told in lists.
+	PastNoReturn  bool `protobuf:"varint,18,opt,name=past_no_return,json=pastNoReturn,proto3" json:"past_no_return,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1198,6 +1200,13 @@ func (x *Order) GetWaiting() []*Waiting {
 		return x.Waiting
 	}
 	return nil
+}
+
+func (x *Order) GetPastNoReturn() bool {
+	if x != nil {
+		return x.PastNoReturn
+	}
+	return false
 }
 
 // Waiting is what an order waits for.
@@ -2438,7 +2447,7 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\x05field\x18\x03 \x01(\tR\x05field\x12:\n" +
 	"\vretry_after\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"retryAfter\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\"\xf9\x05\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\x9f\x06\n" +
 	"\x05Order\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1e\n" +
 	"\n" +
@@ -2461,7 +2470,8 @@ const file_holdfast_order_v1_order_proto_rawDesc = "" +
 	"\tparent_id\x18\x0f \x01(\tR\bparentId\x12\x1f\n" +
 	"\vawaited_ids\x18\x10 \x03(\tR\n" +
 	"awaitedIds\x124\n" +
-	"\awaiting\x18\x11 \x03(\v2\x1a.holdfast.order.v1.WaitingR\awaiting\x1a9\n" +
+	"\awaiting\x18\x11 \x03(\v2\x1a.holdfast.order.v1.WaitingR\awaiting\x12$\n" +
+	"\x0epast_no_return\x18\x12 \x01(\bR\fpastNoReturn\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xcf\x01\n" +
