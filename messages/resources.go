@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"unicode/utf8"
 )
 
 // resourcesBegin ends a document of a definition, and begins the resources that it refers to: a JSON object by their addresses.
@@ -18,9 +19,18 @@ const resourcesBegin = "\n--- # resources\n"
 type resource struct {
 	SHA256  string `json:"sha256"`
 	Content string `json:"content"`
+	// Bytes are the content if it is no text.
+	Bytes []byte `json:"bytes,omitempty"`
 }
 
-// WithResources adds resources to a document of a definition, by their addresses, to those that it has. They are text.
+func (r resource) content() []byte {
+	if len(r.Bytes) > 0 {
+		return r.Bytes
+	}
+	return []byte(r.Content)
+}
+
+// WithResources adds resources to a document of a definition, by their addresses, to those that it has.
 func WithResources(document []byte, added map[string][]byte) ([]byte, error) {
 	document, had, err := SplitResources(document)
 	if err != nil {
@@ -38,7 +48,11 @@ func WithResources(document []byte, added map[string][]byte) ([]byte, error) {
 	object := make(map[string]resource, len(all))
 	for address, content := range all {
 		hash := sha256.Sum256(content)
-		object[address] = resource{hex.EncodeToString(hash[:]), string(content)}
+		r := resource{SHA256: hex.EncodeToString(hash[:]), Content: string(content)}
+		if !utf8.Valid(content) {
+			r.Content, r.Bytes = "", content
+		}
+		object[address] = r
 	}
 	text, err := json.MarshalIndent(object, "", "  ")
 	if err != nil {
@@ -59,10 +73,10 @@ func SplitResources(whole []byte) (document []byte, resources map[string][]byte,
 	}
 	resources = make(map[string][]byte, len(object))
 	for address, r := range object {
-		if hash := sha256.Sum256([]byte(r.Content)); hex.EncodeToString(hash[:]) != r.SHA256 {
+		if hash := sha256.Sum256(r.content()); hex.EncodeToString(hash[:]) != r.SHA256 {
 			return nil, nil, fmt.Errorf("the resource %s is not what its hash says: deploy the document without it", address)
 		}
-		resources[address] = []byte(r.Content)
+		resources[address] = r.content()
 	}
 	return whole[:at], resources, nil
 }

@@ -18,7 +18,7 @@ func TestResources(t *testing.T) {
 			}
 			continue
 		}
-		first := map[string][]byte{"https://a": []byte("x: \"\u00e4\"\n"), "file:b": {}}
+		first := map[string][]byte{"https://a": []byte("x: \"\u00e4\"\n"), "file:b": {}, "binary": []byte("\n\x05\xff\x00\u00e4")}
 		whole, err := messages.WithResources([]byte(document), first)
 		if err != nil {
 			t.Fatal(err)
@@ -28,7 +28,7 @@ func TestResources(t *testing.T) {
 			t.Fatal(err)
 		}
 		split, resources, err := messages.SplitResources(whole)
-		want := map[string]string{"https://a": "y", "file:b": "", "c": "--- # resources\n"}
+		want := map[string]string{"https://a": "y", "file:b": "", "c": "--- # resources\n", "binary": "\n\x05\xff\x00\u00e4"}
 		got := make(map[string]string)
 		for name, content := range resources {
 			got[name] = string(content)

@@ -42,6 +42,9 @@ func (r *request) policy(n *node) {
 		return
 	}
 	scheme := n.keys[0].name
+	if why := r.without[scheme]; why != "" {
+		r.c.atf(n, "the authentication %q can't be used here: %s", scheme, why)
+	}
 	r.name("authentication")
 	r.literal.WriteByte('{')
 	writeString(&r.literal, scheme)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 
+	"google.golang.org/protobuf/reflect/protoregistry"
+
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
@@ -50,6 +52,7 @@ func check(document []byte, limits Limits, stored bool) (*workflow.Definition, [
 		templates: make(map[templateKey]workflow.Expr),
 		opened:    make(map[string]any),
 		read:      make(map[string]*node),
+		protos:    make(map[string]*protoregistry.Files),
 	}
 	c.stored = stored
 	if len(document) > limits.Document {
@@ -87,9 +90,11 @@ type compiler struct {
 
 	// components holds the reusable components: authentications, errors, functions, retries and timeouts.
 	components map[string]*node
-	// resources are documents elsewhere, by their addresses, opened those of OpenAPI that were read, and read the others.
+	// resources are documents elsewhere, by their addresses, opened those of OpenAPI that were read, protos those that describe services, and
+	// read the others.
 	resources map[string][]byte
 	opened    map[string]any
+	protos    map[string]*protoregistry.Files
 	read      map[string]*node
 	// extensions are those of all tasks.
 	extensions []*extension

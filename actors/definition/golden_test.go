@@ -1,6 +1,7 @@
 package definition_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,7 +20,7 @@ import (
 //
 //	compile            mistakes, or the tasks with their kinds
 //	do [limit=n]       the same for a list of tasks, within a minimal document
-//	resource           the next documents have this resource: its first line is "# " and its address
+//	resource [base64]  the next documents have this resource: its first line is "# " and its address
 //	request            what the adapters of the calls of a document get: its first line is "# " and the input of each
 func TestGolden(t *testing.T) {
 	t.Parallel()
@@ -33,6 +34,13 @@ func TestGolden(t *testing.T) {
 			case "resource":
 				address, content, _ := strings.Cut(document, "\n")
 				resources[strings.TrimPrefix(address, "# ")] = []byte(content)
+				if d.HasArg("base64") {
+					decoded, err := base64.StdEncoding.DecodeString(content)
+					if err != nil {
+						t.Fatal(err)
+					}
+					resources[strings.TrimPrefix(address, "# ")] = decoded
+				}
 				return ""
 			case "compile", "request":
 			case "do":

@@ -19,11 +19,11 @@ const (
 
 // builtin are the names of the adapters that calls and processes of the language are executed by, with what stands for their activities. A
 // definition can't call these by themselves.
-var builtin = map[string]string{"http": "\"call: http\"", "shell": "\"run: {shell: …}\""}
+var builtin = map[string]string{"grpc": "\"call: grpc\"", "http": "\"call: http\"", "shell": "\"run: {shell: …}\""}
 
 // repeatable are the activities for what can be repeated, by those of the same work for what can't.
 var repeatable = map[string]string{
-	activityRequestOnce: activityRequest, activityCommandOnce: "shell.command", activityScriptOnce: "shell.script",
+	activityRequestOnce: activityRequest, activityCallOnce: activityCall, activityCommandOnce: "shell.command", activityScriptOnce: "shell.script",
 	activityContainerOnce: "shell.container",
 }
 
@@ -249,6 +249,8 @@ type request struct {
 	scope  scope
 	sealed []sealed
 	first  bool
+	// without are the ways to authenticate that there are not, with the reasons.
+	without map[string]string
 }
 
 func (c *compiler) request(s scope) *request {

@@ -3,31 +3,21 @@ package http
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	nethttp "net/http"
-	"time"
 
 	"github.com/holdfast-run/holdfast/adapters"
-	"github.com/holdfast-run/holdfast/adapters/sealed"
+	"github.com/holdfast-run/holdfast/adapters/outbound"
 )
 
 // New makes the adapter. An error says everything that is wrong with the settings.
 func New(config Config) (*adapters.Adapter, error) {
 	config = config.withDefaults()
-	invalid := config.validate()
-	allowed, err := newAllowed(config)
-	if err := errors.Join(invalid, err); err != nil {
-		return nil, err
-	}
-	roots, err := trusted(config.CA)
+	exit, err := config.newExit()
 	if err != nil {
 		return nil, err
 	}
-	s := &sender{
-		config: config, allowed: allowed, roots: roots, gates: newGates(),
-		tokens: newTokens(), now: time.Now,
-	}
-	s.repeated, s.once = s.transport(false), s.transport(true)
+	s := &sender{config: config, exit: exit, repeated: exit.Plain}
+	s.once = s.transport(true)
 	s.certified = newCertified(s)
 	a := adapters.New("http")
 	for _, act := range []struct {
@@ -45,15 +35,11 @@ func New(config Config) (*adapters.Adapter, error) {
 // sender sends requests.
 type sender struct {
 	config   Config
-	allowed  *allowed
-	roots    roots
-	gates    *gates
-	tokens   *tokens
+	exit     *outbound.Exit
 	repeated *nethttp.Transport
 	once     *nethttp.Transport
 	// certified are the transports of those who authenticate by certificates.
 	certified *certified
-	now       func() time.Time
 }
 
 // call is what the engine has made of the properties of a call.
@@ -94,14 +80,4 @@ func (s *sender) execute(ctx context.Context, t adapters.Task, c call, once bool
 		return nil, readErr
 	}
 	return x.output(res, content)
-}
-
-// invalid is the error of a call that can't be sent as it is.
-func invalid(format string, args ...any) error {
-	return sealed.Invalid("Request is not valid", format, args...)
-}
-
-// forbidden is the error of a call that may not be sent.
-func forbidden(format string, args ...any) error {
-	return sealed.Forbidden("Request is not allowed", format, args...)
 }

@@ -3,96 +3,32 @@ package http
 import (
 	"cmp"
 	"errors"
-	"fmt"
-	"log/slog"
-	"net/url"
-	"time"
 
-	"golang.org/x/net/http/httpguts"
-
-	"github.com/holdfast-run/holdfast/adapters/sealed"
+	"github.com/holdfast-run/holdfast/adapters/outbound"
 )
 
 // Config says where requests may go, and how. The zero value of each field means its default.
 type Config struct {
-	// Allow lists where requests may go: names of hosts, such as api.example.com or *.example.com, addresses and networks, such as
-	// 10.0.0.0/8; each perhaps with a port. A request needs an entry that fits its name, or its address if it names one; an address that
-	// is refused by default needs one of its own. * allows all that is not. Default: everything that is not refused by default.
-	Allow []string
-	// Resolve gives hosts other addresses, HOST:PORT=ADDRESS:PORT. It stands for the entries of a name server, and allows these addresses.
-	Resolve []string
-	// CA is a file with the certificates, PEM, that those of servers must be signed by, beside the system's.
-	CA string
-	// Proxy is the address of a proxy, http://host:port, for all requests. The allow-list then checks names and given addresses alone. Default:
-	// none.
-	Proxy string
-	// Secrets is a folder with the secrets of definitions, NAMESPACE/NAME or NAMESPACE/NAME.json. Default: there are none.
-	Secrets sealed.Folder
-	// Concurrency is how many requests of each activity are sent at once. Default 64.
-	Concurrency int
+	// Requests that can't be repeated have connections of their own, as one that its server has just closed leaves in doubt what is sent on
+	// it: Idle is for the others.
+	outbound.Config
+
 	// HostConnections is how many connections there are to one host at most. Default 32.
 	HostConnections int
-	// Idle is how long a connection is kept that is not used. Requests that can't be repeated have connections of their own, as one that its
-	// server has just closed leaves in doubt what is sent on it. Default 30 s.
-	Idle time.Duration
-	// Timeout is how long a request may take, with all that it waits for. Default 1 min.
-	Timeout time.Duration
-	// RetryAfter is the longest time that a request waits because a server asks for it; longer ones fail at once. Default 30 s.
-	RetryAfter time.Duration
-	// ResponseBytes is the longest content of an answer, decompressed. Default 1 MiB.
-	ResponseBytes int
-	// KeyHeader is the header that tells servers the idempotency key; "-": none does. Default Idempotency-Key.
-	KeyHeader string
-	// Log takes what an operator should know. Default: nothing is logged.
-	Log *slog.Logger
 }
 
 func (c Config) withDefaults() Config {
-	c.Concurrency = cmp.Or(c.Concurrency, 64)
+	c.Config = c.WithDefaults()
 	c.HostConnections = cmp.Or(c.HostConnections, 32)
-	c.Idle = cmp.Or(c.Idle, 30*time.Second)
-	c.Timeout = cmp.Or(c.Timeout, time.Minute)
-	c.RetryAfter = cmp.Or(c.RetryAfter, 30*time.Second)
-	c.ResponseBytes = cmp.Or(c.ResponseBytes, 1<<20)
-	c.KeyHeader = cmp.Or(c.KeyHeader, "Idempotency-Key")
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
 	return c
 }
 
-// maxResponse is the most that ResponseBytes can be.
-const maxResponse = 64 << 20
-
-// validate says everything that is wrong with the settings.
-func (c Config) validate() error {
-	var errs []error
-	for _, n := range []struct {
-		name        string
-		value, most int
-	}{{"concurrency", c.Concurrency, 4096}, {"host connections", c.HostConnections, 4096}, {"response bytes", c.ResponseBytes, maxResponse}} {
-		if n.value < 1 || n.value > n.most {
-			errs = append(errs, fmt.Errorf("%s is %d, and must be from 1 to %d", n.name, n.value, n.most))
-		}
+// newExit makes the way by which requests go out. An error says everything that is wrong with the settings.
+func (c Config) newExit() (*outbound.Exit, error) {
+	invalid := outbound.InRange("host connections", c.HostConnections)
+	exit, err := outbound.New(c.Config, c.HostConnections)
+	if err := errors.Join(invalid, err); err != nil {
+		return nil, err
 	}
-	for _, d := range []struct {
-		name  string
-		value time.Duration
-	}{{"idle", c.Idle}, {"timeout", c.Timeout}, {"retry after", c.RetryAfter}} {
-		if d.value <= 0 || d.value > 24*time.Hour {
-			errs = append(errs, fmt.Errorf("%s is %v, and must be longer than 0, and 24h at most", d.name, d.value))
-		}
-	}
-	if c.KeyHeader != noHeader && !httpguts.ValidHeaderFieldName(c.KeyHeader) {
-		errs = append(errs, fmt.Errorf("key header %q is not the name of a header, or - for none", c.KeyHeader))
-	}
-	if c.Proxy != "" {
-		if u, err := url.Parse(c.Proxy); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			errs = append(errs, fmt.Errorf("proxy %q is not of the form http://host:port", c.Proxy))
-		}
-	}
-	return errors.Join(append(errs, c.Secrets.Validate())...)
+	return exit, nil
 }
-
-// noHeader says that no header is sent.
-const noHeader = "-"

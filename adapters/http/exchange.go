@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	nethttp "net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/adapters"
+	"github.com/holdfast-run/holdfast/adapters/outbound"
 )
 
 // exchange is a request, from what the engine says of it to its last answer.
@@ -23,8 +25,9 @@ type exchange struct {
 	call   call
 	once   bool
 
-	authentication authentication
-	authorized     authorization
+	authentication outbound.Authentication
+	authorized     outbound.Authorization
+	challenged     challenged
 	transport      *nethttp.Transport
 	request        outgoing
 	// hops counts the redirects that were followed, waits how often a server has asked to wait, renewed that a new token or challenge was
@@ -37,8 +40,7 @@ type exchange struct {
 
 // The bounds of one exchange.
 const (
-	maxHops  = 10
-	maxWaits = 3
+	maxHops = 10
 	// drained is how much of an answer is read that nobody wants, so that its connection can be used again.
 	drained = 64 << 10
 )
@@ -46,7 +48,7 @@ const (
 // send sends the request until an answer counts. Whoever gets it closes its body.
 func (x *exchange) send(ctx context.Context) (*nethttp.Response, error) {
 	for {
-		if err := x.pass(ctx); err != nil {
+		if err := x.sender.exit.Pass(ctx, x.host(), x.request.shown()); err != nil {
 			return nil, x.given(err)
 		}
 		res, err := x.round(ctx)
@@ -87,12 +89,12 @@ func (x *exchange) again(ctx context.Context, res *nethttp.Response) (bool, erro
 		x.renewed = true
 		return x.renew(ctx, res)
 	case status == nethttp.StatusTooManyRequests || status == nethttp.StatusServiceUnavailable:
-		after, said := retryAfter(res.Header.Get("Retry-After"), x.sender.now())
+		after, said := retryAfter(res.Header.Get("Retry-After"), x.sender.exit.Now())
 		if said {
-			x.sender.gates.close(x.host(), x.sender.now().Add(min(after, longestGate)))
+			x.sender.exit.HoldBack(x.host(), after)
 		}
 		x.waits++
-		return said && x.waits <= maxWaits && x.willPass(ctx), nil
+		return said && x.waits <= outbound.MaxWaits && x.sender.exit.WillPass(ctx, x.host()), nil
 	}
 	return false, nil
 }
@@ -129,12 +131,12 @@ func (x *exchange) follow(res *nethttp.Response) error {
 	}
 	if to.Scheme != r.url.Scheme || to.Host != r.url.Host {
 		if r.body != nil && r.secretBody {
-			return forbidden("the redirect leads to another server, which must not get the secrets in the request")
+			return outbound.Forbidden("the redirect leads to another server, which must not get the secrets in the request")
 		}
 		for _, name := range r.secretHeaders {
 			r.header.Del(name)
 		}
-		x.authentication, x.authorized, x.transport = authentication{}, authorization{}, x.plain()
+		x.authentication, x.authorized, x.transport = outbound.Authentication{}, outbound.Authorization{}, x.plain()
 	}
 	r.url = to
 	return x.check()
@@ -142,23 +144,13 @@ func (x *exchange) follow(res *nethttp.Response) error {
 
 // check says what is wrong with the address of the request.
 func (x *exchange) check() error {
+	return x.sender.exit.Allowed.Check(x.request.url, x.request.shown())
+}
+
+// host is where the request goes to.
+func (x *exchange) host() string {
 	u := x.request.url
-	switch {
-	case u.Scheme != "http" && u.Scheme != "https":
-		return invalid("the address %s does not begin with http:// or https://", x.request.shown())
-	case u.User != nil:
-		return invalid("the address holds a name or a password: use \"authentication\" for that")
-	}
-	if u.Hostname() == "" {
-		return adapters.Permanent(adapters.Problem{
-			Type: adapters.ErrorTypeCommunication, Title: "No answer", Status: nethttp.StatusServiceUnavailable,
-			Detail: fmt.Sprintf("the address %s names no host", x.request.shown()),
-		})
-	}
-	if !x.sender.allowed.host(strings.ToLower(u.Hostname()), cmp.Or(u.Port(), portOf(u.Scheme))) {
-		return forbidden("the allow-list of the adapter does not permit %s", x.request.shown())
-	}
-	return nil
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), cmp.Or(u.Port(), outbound.PortOf(u.Scheme)))
 }
 
 // plain is the transport without a certificate.
@@ -182,8 +174,8 @@ func (x *exchange) round(ctx context.Context) (*nethttp.Response, error) {
 	if err == nil {
 		return res, nil
 	}
-	if errors.Is(err, errForbidden) {
-		return nil, forbidden("%s", x.why(err))
+	if errors.Is(err, outbound.ErrForbidden) {
+		return nil, outbound.Forbidden("%s", x.why(err))
 	}
 	p := adapters.Problem{
 		Type: adapters.ErrorTypeCommunication, Title: "No answer", Status: nethttp.StatusServiceUnavailable,
@@ -236,9 +228,6 @@ func classify(status int, err error) error {
 	return adapters.InDoubt(err)
 }
 
-// authorization is what authorizes a request; empty before that is known.
-type authorization struct{ scheme, parameter string }
-
 // outgoing is a request as it is sent.
 type outgoing struct {
 	method string
@@ -262,7 +251,7 @@ func (r *outgoing) build(ctx context.Context, x *exchange) *nethttp.Request {
 			req.Body = nethttp.NoBody
 		}
 	}
-	if name := x.sender.config.KeyHeader; name != noHeader && !r.has(name) {
+	if name := x.sender.config.Key(); name != "" && !r.has(name) {
 		req.Header[strings.ToLower(name)] = []string{x.task.Key}
 	}
 	x.authorize(req)
@@ -276,9 +265,7 @@ func (r *outgoing) shown() string {
 	if r.url == nil || r.secretURL {
 		return "(an address that holds a secret)"
 	}
-	u := *r.url
-	u.RawQuery, u.Fragment, u.User = "", "", nil
-	return u.String()
+	return outbound.Shown(r.url)
 }
 
 // retryAfter reads how long a server wants to be left alone.

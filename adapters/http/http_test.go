@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-run/holdfast/adapters"
 	"github.com/holdfast-run/holdfast/adapters/adaptertest"
 	"github.com/holdfast-run/holdfast/adapters/http"
+	"github.com/holdfast-run/holdfast/adapters/outbound"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 )
 
@@ -40,12 +41,12 @@ type bench struct {
 }
 
 // setup runs an adapter that may send requests to this machine.
-func setup(t *testing.T, c http.Config) *bench {
+func setup(t *testing.T, c outbound.Config) *bench {
 	t.Helper()
 	if c.Allow == nil {
 		c.Allow = []string{"127.0.0.0/8"}
 	}
-	a, err := http.New(c)
+	a, err := http.New(http.Config{Config: c})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +105,7 @@ func like(t *testing.T, what string, got any, want string) {
 // TestContents: what an answer holds is a value, a text, or bytes in base64.
 func TestContents(t *testing.T) {
 	t.Parallel()
-	b := setup(t, http.Config{})
+	b := setup(t, outbound.Config{})
 	for _, c := range []struct{ kind, content, want, raw string }{
 		{"application/json", `{"a": [1.50, "x"]}`, `{"a":[1.5,"x"]}`, `"eyJhIjogWzEuNTAsICJ4Il19"`},
 		{"application/problem+json; charset=utf-8", "\xEF\xBB\xBF true", `true`, `"77u/IHRydWU="`},
@@ -169,7 +170,7 @@ func (b *bench) echoed(url string, o object) received {
 // TestRequests: a request is what the call says.
 func TestRequests(t *testing.T) {
 	t.Parallel()
-	b := setup(t, http.Config{})
+	b := setup(t, outbound.Config{})
 	url := serve(t, echo)
 	got := b.echoed(url+"/a?x=1", object{
 		"method": "post", "query": object{"q": "a b", "n": 1.5, "l": []any{true, "y"}, "none": nil},
@@ -211,7 +212,7 @@ func TestRequests(t *testing.T) {
 // TestInvalid: what can't be sent is told, and not sent.
 func TestInvalid(t *testing.T) {
 	t.Parallel()
-	b := setup(t, http.Config{})
+	b := setup(t, outbound.Config{})
 	var came atomic.Int32
 	url := serve(t, func(nethttp.ResponseWriter, *nethttp.Request) { came.Add(1) })
 	for name, o := range map[string]object{
@@ -244,7 +245,7 @@ func TestInvalid(t *testing.T) {
 // TestClassified: whether a request was done is what its server says, and otherwise open.
 func TestClassified(t *testing.T) {
 	t.Parallel()
-	b, impatient := setup(t, http.Config{ResponseBytes: 1000}), setup(t, http.Config{Timeout: time.Second})
+	b, impatient := setup(t, outbound.Config{ResponseBytes: 1000}), setup(t, outbound.Config{Timeout: time.Second})
 	type want struct {
 		outcome   adapterv1.Outcome
 		permanent bool

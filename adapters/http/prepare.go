@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/holdfast-run/holdfast/adapters/outbound"
 	"github.com/holdfast-run/holdfast/adapters/sealed"
 	"github.com/holdfast-run/holdfast/messages"
 )
@@ -29,7 +30,7 @@ func (x *exchange) write() error {
 	x.request = outgoing{method: strings.ToUpper(x.call.Method)}
 	r := &x.request
 	if !httpguts.ValidHeaderFieldName(r.method) {
-		return invalid("the method %q is none of HTTP", x.call.Method)
+		return outbound.Invalid("the method %q is none of HTTP", x.call.Method)
 	}
 	if err := x.address(); err != nil {
 		return err
@@ -47,7 +48,7 @@ func (x *exchange) write() error {
 func (x *exchange) open(name string, raw json.RawMessage) (v any, secret bool, err error) {
 	c := sealed.Call{
 		Secrets: x.sender.config.Secrets, Namespace: x.call.Namespace, Sealed: x.call.Sealed,
-		Scheme: x.authorized.scheme, Parameter: x.authorized.parameter,
+		Scheme: x.authorized.Scheme, Parameter: x.authorized.Parameter,
 	}
 	return c.Open(name, raw)
 }
@@ -70,9 +71,9 @@ func (x *exchange) address() error {
 	}
 	if r.url, err = url.Parse(text); err != nil {
 		if r.secretURL {
-			return invalid("the address is none")
+			return outbound.Invalid("the address is none")
 		}
-		return invalid("the address is none: %v", err)
+		return outbound.Invalid("the address is none: %v", err)
 	}
 	r.url.Fragment = ""
 	v, secret, err = x.open("query", x.call.Query)
@@ -82,7 +83,7 @@ func (x *exchange) address() error {
 	r.secretQuery = secret
 	query, isObject := v.(map[string]any)
 	if v != nil && !isObject {
-		return invalid("\"query\" is no object")
+		return outbound.Invalid("\"query\" is no object")
 	}
 	values := make(url.Values)
 	for name, v := range query {
@@ -115,7 +116,7 @@ func expand(address string, path any) (string, error) {
 		}
 		text := sealed.Text(v)
 		if v == nil || text == "" || text == "." || text == ".." {
-			return "", invalid("the parameter %q stands in the path of the address, and can't be empty, . or ..", name)
+			return "", outbound.Invalid("the parameter %q stands in the path of the address, and can't be empty, . or ..", name)
 		}
 		address = strings.ReplaceAll(address, "{"+name+"}", messages.EscapeURI(text))
 	}
@@ -146,7 +147,7 @@ func (x *exchange) headers() error {
 	all := x.call.Sealed["/headers"] != nil
 	headers, isObject := v.(map[string]any)
 	if v != nil && !isObject {
-		return invalid("\"headers\" is no object")
+		return outbound.Invalid("\"headers\" is no object")
 	}
 	r := &x.request
 	r.header = make(nethttp.Header)
@@ -158,13 +159,13 @@ func (x *exchange) headers() error {
 		text := sealed.Text(v)
 		switch {
 		case !httpguts.ValidHeaderFieldName(name):
-			return invalid("%q is no name of a header", name)
+			return outbound.Invalid("%q is no name of a header", name)
 		case slices.Contains(unsettable, key):
-			return invalid("the header %s follows from the request, and can't be set", key)
+			return outbound.Invalid("the header %s follows from the request, and can't be set", key)
 		case !httpguts.ValidHeaderFieldValue(text):
-			return invalid("the header %s has characters that it can't have", key)
+			return outbound.Invalid("the header %s has characters that it can't have", key)
 		case r.header.Get(key) != "":
-			return invalid("the header %s is there twice, in two spellings", key)
+			return outbound.Invalid("the header %s is there twice, in two spellings", key)
 		}
 		r.header.Set(key, text)
 		_, sealed := x.call.Sealed["/headers/"+messages.EscapePointer(name)]
@@ -174,7 +175,7 @@ func (x *exchange) headers() error {
 	}
 	r.secretHeaders = append(r.secretHeaders, "Authorization", "Cookie")
 	if !r.has("User-Agent") {
-		r.header.Set("User-Agent", "holdfast")
+		r.header.Set("User-Agent", outbound.UserAgent)
 	}
 	if !r.has("Accept") {
 		r.header.Set("Accept", "application/json, */*;q=0.8")
@@ -196,7 +197,7 @@ func (x *exchange) body() error {
 	}
 	if secret {
 		if raw, err = json.Marshal(v); err != nil {
-			return invalid("the body is no JSON")
+			return outbound.Invalid("the body is no JSON")
 		}
 	}
 	kind, _, _ := mime.ParseMediaType(r.header.Get("Content-Type"))

@@ -20,6 +20,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/adapters"
 	"github.com/holdfast-run/holdfast/adapters/http"
+	"github.com/holdfast-run/holdfast/adapters/outbound"
 	"github.com/holdfast-run/holdfast/adapters/sealed"
 )
 
@@ -42,7 +43,7 @@ func TestSecrets(t *testing.T) {
 	writeSecret(t, secrets, "shop/object.json", `{"user": "u", "n": 1.50, "deep": {"x": ["y"]}}`)
 	writeSecret(t, secrets, "other/theirs", "t")
 	writeSecret(t, secrets, "shop/broken.json", `{`)
-	b := setup(t, http.Config{Secrets: sealed.Folder(secrets)})
+	b := setup(t, outbound.Config{Secrets: sealed.Folder(secrets)})
 	url := serve(t, echo)
 	secret := func(steps ...any) object { return object{"secret": steps} }
 	text := func(format string, parts ...any) object { return object{"text": parts, "format": format} }
@@ -96,7 +97,7 @@ func TestAuthentication(t *testing.T) {
 	t.Parallel()
 	secrets := t.TempDir()
 	writeSecret(t, secrets, "shop/token", "tok\n")
-	b := setup(t, http.Config{Secrets: sealed.Folder(secrets)})
+	b := setup(t, outbound.Config{Secrets: sealed.Folder(secrets)})
 	url := serve(t, echo)
 	authorization := func(policy, sealed object) string {
 		return b.echoed(url, object{"authentication": policy, "sealed": sealed}).Header.Get("Authorization")
@@ -168,7 +169,7 @@ func (a *authority) ServeHTTP(w nethttp.ResponseWriter, r *nethttp.Request) {
 // TestOAuth: a token is got once, again when it is refused, and whoever gets none is told why.
 func TestOAuth(t *testing.T) {
 	t.Parallel()
-	b := setup(t, http.Config{})
+	b := setup(t, outbound.Config{})
 	a := &authority{}
 	url := serve(t, a.ServeHTTP)
 	o := func(scheme string, client object, more ...any) object {
@@ -234,7 +235,7 @@ func TestTLS(t *testing.T) {
 	}
 	writeSecret(t, secrets, "shop/mine.json", string(text))
 	writeSecret(t, secrets, "shop/bad.json", `{"certificate": "x", "key": "y"}`)
-	b := setup(t, http.Config{Secrets: sealed.Folder(secrets), CA: ca, Resolve: []string{"example.com:443=" + server.Listener.Addr().String()}})
+	b := setup(t, outbound.Config{Secrets: sealed.Folder(secrets), CA: ca, Resolve: []string{"example.com:443=" + server.Listener.Addr().String()}})
 	like(t, "without", b.output(object{"uri": "https://example.com/"}), `"0 of HTTP/2"`)
 	with := func(secret string) object {
 		return object{
@@ -256,7 +257,7 @@ func TestProxy(t *testing.T) {
 		host := r.URL.String()
 		asked.Store(&host)
 	})
-	b := setup(t, http.Config{Proxy: proxy, Allow: []string{"*.test"}})
+	b := setup(t, outbound.Config{Proxy: proxy, Allow: []string{"*.test"}})
 	like(t, "by the proxy", b.output(object{"uri": "http://api.test/x"}), "null")
 	if got := asked.Load(); got == nil || *got != "http://api.test/x" {
 		t.Errorf("%v", got)
@@ -273,16 +274,16 @@ func TestProxy(t *testing.T) {
 // TestConfig: everything that is wrong with the settings is told.
 func TestConfig(t *testing.T) {
 	t.Parallel()
-	_, err := http.New(http.Config{
+	_, err := http.New(http.Config{HostConnections: -1, Config: outbound.Config{
 		Allow: []string{"a b", "*.*.x", "host:"}, Resolve: []string{"a=b"}, Proxy: "socks5://x", Secrets: "/nowhere/at/all", Concurrency: -1,
 		Timeout: -1, KeyHeader: "a b", ResponseBytes: 1 << 40,
-	})
-	for _, part := range []string{`"a b"`, `"*.*.x"`, `"host:"`, `"a=b"`, "socks5", "/nowhere", "concurrency", "timeout", "key header", "response bytes"} {
+	}})
+	for _, part := range []string{`"a b"`, `"*.*.x"`, `"host:"`, `"a=b"`, "socks5", "/nowhere", "concurrency", "timeout", "key header", "response bytes", "host connections"} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("nothing is said of %s: %v", part, err)
 		}
 	}
-	if _, err := http.New(http.Config{CA: "/nowhere/at/all"}); err == nil {
+	if _, err := http.New(http.Config{Config: outbound.Config{CA: "/nowhere/at/all"}}); err == nil {
 		t.Error("a file that is not there is taken")
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-run/holdfast/adapters"
 	"github.com/holdfast-run/holdfast/adapters/adaptertest"
 	"github.com/holdfast-run/holdfast/adapters/http"
+	"github.com/holdfast-run/holdfast/adapters/outbound"
 	"github.com/holdfast-run/holdfast/adapters/sealed"
 	"github.com/holdfast-run/holdfast/messages/adapterv1"
 )
@@ -22,7 +23,7 @@ import (
 // TestNeverTwice: a request that can't be repeated is sent once, also if the connection that it was sent on was closed meanwhile.
 func TestNeverTwice(t *testing.T) {
 	t.Parallel()
-	b := setup(t, http.Config{})
+	b := setup(t, outbound.Config{})
 	var came atomic.Int32
 	url := serve(t, func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		if came.Add(1)%2 == 0 {
@@ -68,7 +69,7 @@ func TestNeverTwiceWhatever(t *testing.T) {
 	t.Cleanup(secure.Close)
 	certificate, _ := pemOf(t, secure.TLS.Certificates[0])
 	writeSecret(t, dir, "ca.pem", certificate)
-	b := setup(t, http.Config{CA: filepath.Join(dir, "ca.pem"), Resolve: []string{"example.com:443=" + secure.Listener.Addr().String()}})
+	b := setup(t, outbound.Config{CA: filepath.Join(dir, "ca.pem"), Resolve: []string{"example.com:443=" + secure.Listener.Addr().String()}})
 	for _, url := range []string{plain, "https://example.com/"} {
 		for _, o := range []object{
 			{"method": "get"},
@@ -95,7 +96,7 @@ func TestNeverTwiceWhatever(t *testing.T) {
 // TestNoHTTPAnyMore: a server that ends HTTP on the connection holds nobody up.
 func TestNoHTTPAnyMore(t *testing.T) {
 	t.Parallel()
-	b := setup(t, http.Config{Timeout: 10 * time.Second})
+	b := setup(t, outbound.Config{Timeout: 10 * time.Second})
 	var conns sync.Map
 	t.Cleanup(func() {
 		conns.Range(func(c, _ any) bool {
@@ -153,8 +154,8 @@ func TestAllowed(t *testing.T) {
 		if len(c.allow) == 0 {
 			c.allow = nil
 		}
-		config := http.Config{Allow: c.allow, Resolve: c.resolve}
-		a, err := http.New(config)
+		config := outbound.Config{Allow: c.allow, Resolve: c.resolve}
+		a, err := http.New(http.Config{Config: config})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,7 +175,7 @@ func TestRedirects(t *testing.T) {
 	t.Parallel()
 	secrets := t.TempDir()
 	writeSecret(t, secrets, "shop/key", "k-1")
-	b := setup(t, http.Config{Secrets: sealed.Folder(secrets)})
+	b := setup(t, outbound.Config{Secrets: sealed.Folder(secrets)})
 	other := serve(t, echo)
 	var hops atomic.Int32
 	url := serve(t, func(w nethttp.ResponseWriter, r *nethttp.Request) {
@@ -242,7 +243,7 @@ func TestRedirects(t *testing.T) {
 // TestRetryAfter: a server that asks to wait is left alone for that time, by all requests.
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
-	b := setup(t, http.Config{RetryAfter: 2 * time.Second})
+	b := setup(t, outbound.Config{RetryAfter: 2 * time.Second})
 	var came atomic.Int32
 	var first atomic.Int64
 	url := serve(t, func(w nethttp.ResponseWriter, _ *nethttp.Request) {

@@ -7,10 +7,13 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/holdfast-run/holdfast/adapters"
 	"github.com/holdfast-run/holdfast/adapters/bench"
+	"github.com/holdfast-run/holdfast/adapters/grpc"
 	"github.com/holdfast-run/holdfast/adapters/http"
+	"github.com/holdfast-run/holdfast/adapters/outbound"
 	"github.com/holdfast-run/holdfast/adapters/shell"
 )
 
@@ -26,7 +29,7 @@ func newAdapter(a *app) *cobra.Command {
 		runtime.GOMAXPROCS(1) // its activities only wait, so that a second processor would only cost its waking
 		return bench.New(), nil
 	})
-	cmd.AddCommand(waits, newHTTP(a), newShell(a), newAdapterList(a), newAdapterLimit(a))
+	cmd.AddCommand(waits, newGRPC(a), newHTTP(a), newShell(a), newAdapterList(a), newAdapterLimit(a))
 	return cmd
 }
 
@@ -42,20 +45,44 @@ func newHTTP(a *app) *cobra.Command {
 		return adapter, nil
 	})
 	f := cmd.Flags()
-	f.StringSliceVar(&c.Allow, "allow", nil, "`where` requests may go: api.example.com, *.example.com, 10.0.0.0/8; * for all; "+
+	outboundFlags(f, &c.Config, "requests")
+	f.IntVar(&c.HostConnections, "host-connections", 32, "how many connections there are to one host")
+	return cmd
+}
+
+// newGRPC makes the command that runs the adapter of "call: grpc".
+func newGRPC(a *app) *cobra.Command {
+	var c grpc.Config
+	cmd := a.builtin("grpc", "Run the adapter that makes the calls of \"call: grpc\"", func(log *slog.Logger) (*adapters.Adapter, error) {
+		c.Log = log
+		adapter, err := grpc.New(c)
+		if err != nil {
+			return nil, usagef("%w", err)
+		}
+		return adapter, nil
+	})
+	f := cmd.Flags()
+	outboundFlags(f, &c.Config, "calls")
+	f.StringSliceVar(&c.Plaintext, "plaintext", nil, "`host` that is called without TLS, as --allow has them; several allowed (none)")
+	f.BoolVar(&c.Reflection, "reflection", false, "ask servers what a method takes where a definition does not say so")
+	f.IntVar(&c.Connections, "connections", 256, "how many connections are kept that nobody uses")
+	return cmd
+}
+
+// outboundFlags adds the flags that adapters have in common which send requests, or calls.
+func outboundFlags(f *pflag.FlagSet, c *outbound.Config, what string) {
+	f.StringSliceVar(&c.Allow, "allow", nil, "`where` "+what+" may go: api.example.com, *.example.com, 10.0.0.0/8; * for all; "+
 		"each perhaps with a port; several allowed (all but loopback, link-local and metadata addresses)")
 	f.StringSliceVar(&c.Resolve, "resolve", nil, "`HOST:PORT=ADDRESS:PORT`, another address for a host; several allowed (none)")
 	f.StringVar(&c.CA, "ca-file", "", "`file` of certificates that those of servers must be signed by, beside the system's (none)")
-	f.StringVar(&c.Proxy, "proxy", "", "`address` of a proxy for all requests, http://host:port (none)")
+	f.StringVar(&c.Proxy, "proxy", "", "`address` of a proxy for all "+what+", http://host:port (none)")
 	f.StringVar((*string)(&c.Secrets), "secrets", "", "`folder` of the definitions' secrets, NAMESPACE/NAME or NAMESPACE/NAME.json (none)")
-	f.IntVar(&c.Concurrency, "concurrency", 64, "how many requests of each activity are sent at once")
-	f.IntVar(&c.HostConnections, "host-connections", 32, "how many connections there are to one host")
+	f.IntVar(&c.Concurrency, "concurrency", 64, "how many "+what+" of each activity are sent at once")
 	f.DurationVar(&c.Idle, "idle", 30*time.Second, "how long a connection is kept that is not used")
-	f.DurationVar(&c.Timeout, "timeout", time.Minute, "how long a request may take, with all that it waits for")
-	f.DurationVar(&c.RetryAfter, "retry-after", 30*time.Second, "the longest time that a request waits because a server asks for it")
+	f.DurationVar(&c.Timeout, "timeout", time.Minute, "how long one may take, with all that it waits for")
+	f.DurationVar(&c.RetryAfter, "retry-after", 30*time.Second, "the longest time that one waits because a server asks for it")
 	sizeVar(f, &c.ResponseBytes, "max-response", "longest content of an answer (1MiB)")
 	f.StringVar(&c.KeyHeader, "key-header", "Idempotency-Key", "`header` that tells servers the idempotency key; - for none")
-	return cmd
 }
 
 // newShell makes the command that runs the adapter of processes.

@@ -29,7 +29,9 @@ var broken = map[string]string{
 	"a key twice":    "document: { dsl: 1.0.3, dsl: 1.0.3, namespace: a, name: b, version: 1.0.0 }\n" + tasks,
 
 	"unknown construct":  head + "do: [ { a: { dance: {} } } ]",
-	"not yet supported":  head + "do: [ { a: { call: grpc, with: { method: get, service: { host: localhost } } } } ]",
+	"not yet supported":  head + "do: [ { a: { call: asyncapi, with: { channel: a } } } ]",
+	"incomplete service": head + "do: [ { a: { call: grpc, with: { method: get, service: { host: localhost } } } } ]",
+	"missing proto":      head + "do: [ { a: { call: grpc, with: { proto: { endpoint: 'http://a' }, method: Get, service: { host: a, name: A } } } } ]",
 	"bad address":        head + "do: [ { a: { call: http, with: { method: get, endpoint: 'ftp://localhost' } } } ]",
 	"unknown secret":     head + "do: [ { a: { call: http, with: { method: get, endpoint: 'http://a', headers: { b: '${ $secrets.c }' } } } } ]",
 	"missing resource":   head + "do: [ { a: { call: openapi, with: { document: { endpoint: 'http://a' }, operationId: b } } } ]",

@@ -1,4 +1,4 @@
-package http
+package outbound
 
 import (
 	"cmp"
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -13,19 +14,24 @@ import (
 	"syscall"
 	"time"
 	"unicode"
+
+	"github.com/holdfast-run/holdfast/adapters"
 )
 
-// allowed says where requests may go.
-type allowed struct {
-	all     bool // there is no list, or * is in it
-	entries []entry
+// Allowed says where requests may go.
+type Allowed struct {
+	all   bool // there is no list, or * is in it
+	hosts Hosts
 	// resolved are other addresses for host:port.
 	resolved map[string]string
 	// proxy is the proxy's host:port; "" if there is none.
 	proxy string
 }
 
-// entry allows a name or a network.
+// Hosts are names, addresses and networks, each perhaps with a port.
+type Hosts []entry
+
+// entry is a name or a network.
 type entry struct {
 	name string // "" for a network; "*" for all, "*.x" for all names below
 	net  netip.Prefix
@@ -46,15 +52,31 @@ func networks(texts ...string) []netip.Prefix {
 	return all
 }
 
-func newAllowed(c Config) (*allowed, error) {
-	a := &allowed{all: len(c.Allow) == 0, resolved: map[string]string{}, proxy: proxyAddress(c.Proxy)}
+// ParseHosts reads a setting that lists hosts. An error names the setting, and says everything that is wrong.
+func ParseHosts(setting string, texts []string) (Hosts, error) {
+	var all Hosts
 	var errs []error
-	for _, text := range c.Allow {
-		e, err := parseEntry(text)
+	for _, text := range texts {
+		e, err := parseEntry(setting, text)
 		errs = append(errs, err)
-		a.all = a.all || e.name == "*" && e.port == ""
-		a.entries = append(a.entries, e)
+		all = append(all, e)
 	}
+	return all, errors.Join(errs...)
+}
+
+// Has tells whether a host is listed, by its name, or by its address if it is one. What a name leads to does not count.
+func (h Hosts) Has(host, port string) bool {
+	if addr, err := netip.ParseAddr(host); err == nil && h.address(addr.Unmap().WithZone(""), port) {
+		return true
+	}
+	return h.name(strings.ToLower(strings.TrimSuffix(host, ".")), port)
+}
+
+func newAllowed(c Config) (*Allowed, error) {
+	hosts, err := ParseHosts("allow", c.Allow)
+	a := &Allowed{all: len(c.Allow) == 0, hosts: hosts, resolved: map[string]string{}, proxy: proxyAddress(c.Proxy)}
+	a.all = a.all || slices.Contains(hosts, entry{name: "*"})
+	errs := []error{err}
 	for _, text := range c.Resolve {
 		from, to, found := strings.Cut(text, "=")
 		host, port, err1 := net.SplitHostPort(from)
@@ -74,20 +96,20 @@ func proxyAddress(proxy string) string {
 	if err != nil || u.Host == "" {
 		return ""
 	}
-	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), portOf(u.Scheme)))
+	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), PortOf(u.Scheme)))
 }
 
-// portOf is the port that a scheme has without one.
-func portOf(scheme string) string {
+// PortOf is the port that a scheme, http or https, has without one.
+func PortOf(scheme string) string {
 	if scheme == "https" {
 		return "443"
 	}
 	return "80"
 }
 
-func parseEntry(text string) (entry, error) {
-	wrong := fmt.Errorf("allow %q is no host such as api.example.com or *.example.com, no address, and no network such as 10.0.0.0/8; "+
-		"each may have a port", text)
+func parseEntry(setting, text string) (entry, error) {
+	wrong := fmt.Errorf("%s %q is no host such as api.example.com or *.example.com, no address, and no network such as 10.0.0.0/8; "+
+		"each may have a port", setting, text)
 	if p, err := netip.ParsePrefix(text); err == nil {
 		return entry{net: p.Masked()}, nil
 	}
@@ -113,9 +135,9 @@ func parseEntry(text string) (entry, error) {
 	return entry{name: name, port: port}, nil
 }
 
-// host tells whether a request may go to a host as far as is known before its name is looked up. Where that leads is checked when a
+// Host tells whether a request may go to a host as far as is known before its name is looked up. Where that leads is checked when a
 // connection is made.
-func (a *allowed) host(host, port string) bool {
+func (a *Allowed) Host(host, port string) bool {
 	if addr, err := netip.ParseAddr(strings.TrimRight(host, ".")); err == nil {
 		return a.address(addr, port, a.all)
 	}
@@ -125,7 +147,7 @@ func (a *allowed) host(host, port string) bool {
 	if a.named(host, port) || a.resolved[net.JoinHostPort(host, port)] != "" {
 		return true
 	}
-	return a.proxy == "" && slices.ContainsFunc(a.entries, func(e entry) bool { return e.name == "" })
+	return a.proxy == "" && slices.ContainsFunc(a.hosts, func(e entry) bool { return e.name == "" })
 }
 
 // isName tells whether a host is a name in the usual letters: other ways to write an address would be looked up by a proxy, which the list
@@ -138,13 +160,13 @@ func isName(host string) bool {
 }
 
 // named tells whether a host is allowed by its name.
-func (a *allowed) named(host, port string) bool {
-	return a.all || a.names(strings.ToLower(strings.TrimSuffix(host, ".")), port)
+func (a *Allowed) named(host, port string) bool {
+	return a.all || a.hosts.name(strings.ToLower(strings.TrimSuffix(host, ".")), port)
 }
 
-// names tells whether an entry allows a name.
-func (a *allowed) names(name, port string) bool {
-	for _, e := range a.entries {
+// name tells whether a name is listed.
+func (h Hosts) name(name, port string) bool {
+	for _, e := range h {
 		below, isBelow := strings.CutPrefix(e.name, "*.")
 		switch {
 		case e.name == "" || e.port != "" && e.port != port:
@@ -156,9 +178,9 @@ func (a *allowed) names(name, port string) bool {
 }
 
 // address tells whether a connection may be made to an address. named: the name that led there is allowed.
-func (a *allowed) address(addr netip.Addr, port string, named bool) bool {
+func (a *Allowed) address(addr netip.Addr, port string, named bool) bool {
 	addr = addr.Unmap().WithZone("")
-	if a.listed(addr, port) {
+	if a.hosts.address(addr, port) {
 		return true
 	}
 	for _, p := range refusedByDefault {
@@ -169,9 +191,9 @@ func (a *allowed) address(addr netip.Addr, port string, named bool) bool {
 	return named
 }
 
-// listed tells whether an entry allows an address.
-func (a *allowed) listed(addr netip.Addr, port string) bool {
-	for _, e := range a.entries {
+// address tells whether an address is listed.
+func (h Hosts) address(addr netip.Addr, port string) bool {
+	for _, e := range h {
 		if e.name == "" && e.net.Contains(addr) && (e.port == "" || e.port == port) {
 			return true
 		}
@@ -179,16 +201,43 @@ func (a *allowed) listed(addr netip.Addr, port string) bool {
 	return false
 }
 
-// errForbidden is why a connection is not made.
-var errForbidden = errors.New("the allow-list does not permit this address")
+// ErrForbidden is why a connection is not made.
+var ErrForbidden = errors.New("the allow-list does not permit this address")
 
-// dial makes a connection, if it may be made.
-func (a *allowed) dial(ctx context.Context, network, to string) (net.Conn, error) {
+// Check says what is wrong with the address that a request over HTTP goes to. shown is how it may be told.
+func (a *Allowed) Check(u *url.URL, shown string) error {
+	switch {
+	case u.Scheme != "http" && u.Scheme != "https":
+		return Invalid("the address %s does not begin with http:// or https://", shown)
+	case u.User != nil:
+		return Invalid("the address holds a name or a password: use \"authentication\" for that")
+	}
+	if u.Hostname() == "" {
+		return adapters.Permanent(adapters.Problem{
+			Type: adapters.ErrorTypeCommunication, Title: "No answer", Status: http.StatusServiceUnavailable,
+			Detail: fmt.Sprintf("the address %s names no host", shown),
+		})
+	}
+	if !a.Host(strings.ToLower(u.Hostname()), cmp.Or(u.Port(), PortOf(u.Scheme))) {
+		return Forbidden("the allow-list of the adapter does not permit %s", shown)
+	}
+	return nil
+}
+
+// Shown is an address as it may be told: without parameters, names and passwords.
+func Shown(of *url.URL) string {
+	u := *of
+	u.RawQuery, u.Fragment, u.User = "", "", nil
+	return u.String()
+}
+
+// Dial makes a connection, if it may be made. Its error is ErrForbidden if not.
+func (a *Allowed) Dial(ctx context.Context, network, to string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(to)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s", errForbidden, to)
+		return nil, fmt.Errorf("%w: %s", ErrForbidden, to)
 	}
-	d := net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
+	d := net.Dialer{Timeout: DialTimeout, KeepAlive: 30 * time.Second}
 	if at := a.resolved[strings.ToLower(to)]; at != "" {
 		to = at
 	} else if to != a.proxy {
@@ -197,7 +246,7 @@ func (a *allowed) dial(ctx context.Context, network, to string) (net.Conn, error
 		d.Control = func(_, address string, _ syscall.RawConn) error {
 			at, err := netip.ParseAddrPort(address)
 			if err != nil || !a.address(at.Addr(), port, named) {
-				return fmt.Errorf("%w: %s", errForbidden, address)
+				return fmt.Errorf("%w: %s", ErrForbidden, address)
 			}
 			return nil
 		}
@@ -209,5 +258,5 @@ func (a *allowed) dial(ctx context.Context, network, to string) (net.Conn, error
 	return conn, nil
 }
 
-// dialTimeout is how long it may take to make a connection; a TLS handshake has as long once more.
-const dialTimeout = 10 * time.Second
+// DialTimeout is how long it may take to make a connection; a TLS handshake has as long once more.
+const DialTimeout = 10 * time.Second

@@ -1,4 +1,4 @@
-package http
+package outbound
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	nethttp "net/http"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -23,8 +23,8 @@ import (
 	"github.com/holdfast-run/holdfast/adapters"
 )
 
-// oauth is how a token is got by OAuth 2 (RFC 6749, 7523, 8693), or from where OpenID Connect says.
-type oauth struct {
+// OAuth is how a token is got by OAuth 2 (RFC 6749, 7523, 8693), or from where OpenID Connect says.
+type OAuth struct {
 	Authority string `json:"authority"`
 	Endpoints struct {
 		Token string `json:"token"`
@@ -44,17 +44,18 @@ type oauth struct {
 	Audiences []string    `json:"audiences"`
 	Username  string      `json:"username"`
 	Password  string      `json:"password"`
-	Subject   *oauthToken `json:"subject"`
-	Actor     *oauthToken `json:"actor"`
+	Subject   *OAuthToken `json:"subject"`
+	Actor     *OAuthToken `json:"actor"`
 }
 
-type oauthToken struct {
+// OAuthToken is a token that another one is got for.
+type OAuthToken struct {
 	Token string `json:"token"`
 	Type  string `json:"type"`
 }
 
 // tokens are those that are held, by what they were got with.
-type tokens struct{ kept *kept[*heldToken] }
+type tokens struct{ kept *Kept[*heldToken] }
 
 // heldToken is a token until it is over. turn is held by whoever gets one.
 type heldToken struct {
@@ -73,18 +74,18 @@ const (
 	maxTokenLen = 64 << 10 // of what a server says about one
 )
 
-func newTokens() *tokens { return &tokens{newKept(maxTokens, func(*heldToken) {})} }
+func newTokens() *tokens { return &tokens{NewKept(maxTokens, func(*heldToken) {})} }
 
-func (t *tokens) held(o *oauth) (*heldToken, error) {
+func (t *tokens) held(o *OAuth) (*heldToken, error) {
 	of, err := json.Marshal(o) //nolint:gosec // it is hashed
 	if err != nil {
 		return nil, errors.New("read how to get a token")
 	}
-	return t.kept.get(string(of), func() (*heldToken, error) { return &heldToken{turn: make(chan struct{}, 1)}, nil })
+	return t.kept.Get(string(of), func() (*heldToken, error) { return &heldToken{turn: make(chan struct{}, 1)}, nil })
 }
 
 // forget forgets a token that was refused.
-func (t *tokens) forget(o *oauth, token string) {
+func (t *tokens) forget(o *OAuth, token string) {
 	h, err := t.held(o)
 	if err != nil {
 		return
@@ -105,48 +106,45 @@ func (h *heldToken) get(now time.Time) string {
 	return h.token
 }
 
-// token has the request authorized by a token: the one that is held, or a new one. Only one request gets it for all.
-func (x *exchange) token(ctx context.Context, o *oauth, discover bool) error {
-	h, err := x.sender.tokens.held(o)
+// token returns a token: the one that is held, or a new one. Only one request gets it for all.
+func (e *Exit) token(ctx context.Context, o *OAuth, discover bool) (string, error) {
+	h, err := e.tokens.held(o)
 	if err != nil {
-		return invalid("%v", err)
+		return "", Invalid("%v", err)
 	}
-	token := h.get(x.sender.now())
-	if token == "" {
-		select {
-		case h.turn <- struct{}{}:
-			defer func() { <-h.turn }()
-		case <-ctx.Done():
-			return adapters.Transient(fmt.Errorf("wait for a token: %w", ctx.Err()))
-		}
-		if token = h.get(x.sender.now()); token == "" {
-			if token, err = x.newToken(ctx, o, discover, h); err != nil {
-				return err
-			}
-		}
+	if token := h.get(e.Now()); token != "" {
+		return token, nil
 	}
-	x.authorized = authorization{"Bearer", token}
-	return nil
+	select {
+	case h.turn <- struct{}{}:
+		defer func() { <-h.turn }()
+	case <-ctx.Done():
+		return "", adapters.Transient(fmt.Errorf("wait for a token: %w", ctx.Err()))
+	}
+	if token := h.get(e.Now()); token != "" {
+		return token, nil
+	}
+	return e.newToken(ctx, o, discover, h)
 }
 
 // newToken gets a token.
-func (x *exchange) newToken(ctx context.Context, o *oauth, discover bool, h *heldToken) (string, error) {
+func (e *Exit) newToken(ctx context.Context, o *OAuth, discover bool, h *heldToken) (string, error) {
 	endpoint := strings.TrimSuffix(o.Authority, "/") + "/" + strings.TrimPrefix(cmp.Or(o.Endpoints.Token, "/oauth2/token"), "/")
 	if discover {
 		var err error
-		if endpoint, err = x.discovered(ctx, o.Authority); err != nil {
+		if endpoint, err = e.discovered(ctx, o.Authority); err != nil {
 			return "", err
 		}
 	}
-	req, err := o.request(endpoint, x.sender.now())
+	req, err := o.request(endpoint, e.Now())
 	if err != nil {
-		return "", invalid("get a token: %v", err)
+		return "", Invalid("get a token: %v", err)
 	}
 	var got struct {
 		Token   string      `json:"access_token"`
 		Expires json.Number `json:"expires_in"`
 	}
-	if err := x.ask(ctx, req, &got); err != nil {
+	if err := e.ask(ctx, req, &got); err != nil {
 		return "", err
 	}
 	if got.Token == "" {
@@ -162,21 +160,21 @@ func (x *exchange) newToken(ctx context.Context, o *oauth, discover bool, h *hel
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.token, h.over = got.Token, x.sender.now().Add(life)
+	h.token, h.over = got.Token, e.Now().Add(life)
 	return got.Token, nil
 }
 
 // discovered finds out where OpenID Connect gives tokens.
-func (x *exchange) discovered(ctx context.Context, authority string) (string, error) {
+func (e *Exit) discovered(ctx context.Context, authority string) (string, error) {
 	const path = "/.well-known/openid-configuration"
 	at, err := url.Parse(strings.TrimSuffix(strings.TrimSuffix(authority, "/"), path) + path)
 	if err != nil {
-		return "", invalid("the authority is no address")
+		return "", Invalid("the authority is no address")
 	}
 	var says struct {
 		Token string `json:"token_endpoint"`
 	}
-	if err := x.ask(ctx, &nethttp.Request{Method: nethttp.MethodGet, URL: at, Header: nethttp.Header{}}, &says); err != nil {
+	if err := e.ask(ctx, &http.Request{Method: http.MethodGet, URL: at, Header: http.Header{}}, &says); err != nil {
 		return "", err
 	}
 	if says.Token == "" {
@@ -186,7 +184,7 @@ func (x *exchange) discovered(ctx context.Context, authority string) (string, er
 }
 
 // request is what asks for a token.
-func (o *oauth) request(endpoint string, now time.Time) (*nethttp.Request, error) {
+func (o *OAuth) request(endpoint string, now time.Time) (*http.Request, error) {
 	at, err := url.Parse(endpoint)
 	if err != nil || at.Host == "" {
 		return nil, errors.New("its address is none")
@@ -212,7 +210,7 @@ func (o *oauth) request(endpoint string, now time.Time) (*nethttp.Request, error
 		set("actor_token", o.Actor.Token)
 		set("actor_token_type", o.Actor.Type)
 	}
-	header := nethttp.Header{"Accept": {"application/json"}}
+	header := http.Header{"Accept": {"application/json"}}
 	switch c := o.Client; cmp.Or(c.Authentication, "client_secret_post") {
 	case "client_secret_basic":
 		header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.ID)+":"+url.QueryEscape(c.Secret))))
@@ -247,8 +245,8 @@ func (o *oauth) request(endpoint string, now time.Time) (*nethttp.Request, error
 		}
 	}
 	header.Set("Content-Type", kind)
-	return &nethttp.Request{
-		Method: nethttp.MethodPost, URL: at, Header: header, Body: io.NopCloser(bytes.NewReader(text)), ContentLength: int64(len(text)),
+	return &http.Request{
+		Method: http.MethodPost, URL: at, Header: header, Body: io.NopCloser(bytes.NewReader(text)), ContentLength: int64(len(text)),
 	}, nil
 }
 
@@ -269,32 +267,29 @@ func signed(id, secret, audience string, now time.Time) (string, error) {
 }
 
 // ask sends a request for a token, or for where to get one, and reads the answer.
-func (x *exchange) ask(ctx context.Context, req *nethttp.Request, answer any) error {
-	outer := x.request
-	defer func() { x.request = outer }()
-	x.request = outgoing{url: req.URL}
-	if err := x.check(); err != nil {
+func (e *Exit) ask(ctx context.Context, req *http.Request, answer any) error {
+	if err := e.Allowed.Check(req.URL, Shown(req.URL)); err != nil {
 		return err
 	}
 	req.Host = req.URL.Host
-	res, err := x.sender.repeated.RoundTrip(req.WithContext(ctx))
+	res, err := e.Plain.RoundTrip(req.WithContext(ctx))
 	switch {
-	case errors.Is(err, errForbidden):
-		return forbidden("%v", err)
+	case errors.Is(err, ErrForbidden):
+		return Forbidden("%v", err)
 	case err != nil:
 		return adapters.Transient(fmt.Errorf("get a token from %s: %w", req.URL.Host, err))
 	}
 	defer func() { _ = res.Body.Close() }() // what matters of it has been read
-	if res.StatusCode < nethttp.StatusOK {  // its content is the connection, and would not end
+	if res.StatusCode < http.StatusOK {     // its content is the connection, and would not end
 		return unauthenticated("%s did not answer as it should", req.URL.Host)
 	}
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxTokenLen))
 	switch {
 	case err != nil:
 		return adapters.Transient(fmt.Errorf("get a token from %s: %w", req.URL.Host, err))
-	case res.StatusCode >= nethttp.StatusInternalServerError || res.StatusCode == nethttp.StatusTooManyRequests:
+	case res.StatusCode >= http.StatusInternalServerError || res.StatusCode == http.StatusTooManyRequests:
 		return adapters.Transient(fmt.Errorf("get a token from %s: HTTP %d", req.URL.Host, res.StatusCode))
-	case res.StatusCode != nethttp.StatusOK:
+	case res.StatusCode != http.StatusOK:
 		var says struct {
 			Error string `json:"error"`
 		}
@@ -309,7 +304,7 @@ func (x *exchange) ask(ctx context.Context, req *nethttp.Request, answer any) er
 // unauthenticated is the error of a request that can't say who sends it.
 func unauthenticated(format string, args ...any) error {
 	return adapters.Permanent(adapters.Problem{
-		Type: adapters.ErrorTypeAuthentication, Title: "No token for the request", Status: nethttp.StatusUnauthorized,
+		Type: adapters.ErrorTypeAuthentication, Title: "No token for the request", Status: http.StatusUnauthorized,
 		Detail: fmt.Sprintf(format, args...),
 	})
 }

@@ -1,4 +1,4 @@
-package http
+package outbound
 
 import (
 	"container/list"
@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// kept holds some values by what they were made of, those that were used last. What they were made of is not kept.
-type kept[V any] struct {
+// Kept holds some values by what they were made of, those that were used last. What they were made of is not kept.
+type Kept[V any] struct {
 	most int
 	drop func(V)
 
@@ -21,13 +21,13 @@ type keptValue[V any] struct {
 	value V
 }
 
-// newKept makes room for values. drop is called with each one that is given up.
-func newKept[V any](most int, drop func(V)) *kept[V] {
-	return &kept[V]{most: most, drop: drop, values: make(map[[sha256.Size]byte]*list.Element)}
+// NewKept makes room for values, at most so many. drop is called with each one that is given up.
+func NewKept[V any](most int, drop func(V)) *Kept[V] {
+	return &Kept[V]{most: most, drop: drop, values: make(map[[sha256.Size]byte]*list.Element)}
 }
 
-// get returns the value that is made of a text.
-func (k *kept[V]) get(of string, produce func() (V, error)) (V, error) {
+// Get returns the value that is made of a text, the one that is held or a new one.
+func (k *Kept[V]) Get(of string, produce func() (V, error)) (V, error) {
 	key := sha256.Sum256([]byte(of))
 	k.mu.Lock()
 	defer k.mu.Unlock()

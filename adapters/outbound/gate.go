@@ -1,12 +1,9 @@
-package http
+package outbound
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"net"
-	nethttp "net/http"
-	"strings"
+	"net/http"
 	"sync"
 	"time"
 
@@ -52,32 +49,33 @@ func (g *gates) until(host string, now time.Time) time.Time {
 	return g.closed[host]
 }
 
-// host is where the request goes to.
-func (x *exchange) host() string {
-	u := x.request.url
-	return net.JoinHostPort(strings.ToLower(u.Hostname()), cmp.Or(u.Port(), portOf(u.Scheme)))
+// MaxWaits is how often one request is sent again because its server has asked to wait.
+const MaxWaits = 3
+
+// HoldBack holds all requests to a host, host:port, back for a time, ten minutes at most.
+func (e *Exit) HoldBack(host string, after time.Duration) {
+	e.gates.close(host, e.Now().Add(min(after, longestGate)))
 }
 
-// willPass tells whether the request can wait as long as its host asks for.
-func (x *exchange) willPass(ctx context.Context) bool {
-	now := x.sender.now()
-	until := x.sender.gates.until(x.host(), now)
+// WillPass tells whether a request can wait as long as its host asks for.
+func (e *Exit) WillPass(ctx context.Context, host string) bool {
+	until := e.gates.until(host, e.Now())
 	deadline, has := ctx.Deadline()
-	return !until.After(now.Add(x.sender.config.RetryAfter)) && (!has || until.Before(deadline))
+	return !until.After(e.Now().Add(e.Config.RetryAfter)) && (!has || until.Before(deadline))
 }
 
-// pass waits until the request's host may be asked.
-func (x *exchange) pass(ctx context.Context) error {
-	now := x.sender.now()
-	until := x.sender.gates.until(x.host(), now)
+// Pass waits until a request's host may be asked. An error says that the request has not been sent; shown is what it is of.
+func (e *Exit) Pass(ctx context.Context, host, shown string) error {
+	now := e.Now()
+	until := e.gates.until(host, now)
 	if until.IsZero() {
 		return nil
 	}
 	p := adapters.Problem{
-		Type: adapters.ErrorTypeCommunication, Title: "Server asks to wait", Status: nethttp.StatusServiceUnavailable,
-		Detail: fmt.Sprintf("%s: the server wants no requests until %s", x.request.shown(), until.UTC().Format(time.RFC3339)),
+		Type: adapters.ErrorTypeCommunication, Title: "Server asks to wait", Status: http.StatusServiceUnavailable,
+		Detail: fmt.Sprintf("%s: the server wants no requests until %s", shown, until.UTC().Format(time.RFC3339)),
 	}
-	if !x.willPass(ctx) {
+	if !e.WillPass(ctx, host) {
 		return adapters.Transient(p)
 	}
 	t := time.NewTimer(until.Sub(now))
