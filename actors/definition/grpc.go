@@ -109,8 +109,8 @@ func (r *request) described(m protoreflect.MethodDescriptor, files *protoregistr
 	case err != nil:
 		r.c.atf(at, "the messages of the method %s can't be described: %v", m.FullName(), err)
 	case len(text) > maxDescription:
-		r.c.atf(at, "the messages of the method %s take %d bytes to describe, more than the %d that each call can hand to its adapter: leave out what "+
-			"of them is not needed", m.FullName(), len(text), maxDescription)
+		r.c.atf(at, "the messages of the method %s take %d bytes to describe, more than the %d that each call can hand to its adapter: leave out "+
+			"what of them is not needed", m.FullName(), len(text), maxDescription)
 	default:
 		r.name("description")
 		writeString(&r.literal, text)

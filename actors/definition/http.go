@@ -23,8 +23,8 @@ var builtin = map[string]string{"grpc": "\"call: grpc\"", "http": "\"call: http\
 
 // repeatable are the activities for what can be repeated, by those of the same work for what can't.
 var repeatable = map[string]string{
-	activityRequestOnce: activityRequest, activityCallOnce: activityCall, activityCommandOnce: "shell.command", activityScriptOnce: "shell.script",
-	activityContainerOnce: "shell.container",
+	activityRequestOnce: activityRequest, activityCallOnce: activityCall,
+	activityCommandOnce: "shell.command", activityScriptOnce: "shell.script", activityContainerOnce: "shell.container",
 }
 
 // Builtin tells whether an activity is one of a built-in adapter, which stands for a request or a process, and whether that may be done

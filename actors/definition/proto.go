@@ -54,7 +54,8 @@ func (c *compiler) method(resource, service, name *node) (protoreflect.MethodDes
 		c.atf(name, "the service %s has no method %s: %s", s.FullName(), shorten(name.text, 100), hint(name.text, known, "it has none"))
 		return nil, nil
 	case m.IsStreamingClient():
-		c.atf(name, "the method %s takes a stream of messages, and a call has the arguments of one: call a method that takes one message", m.FullName())
+		c.atf(name, "the method %s takes a stream of messages, and a call has the arguments of one: call a method that takes one message",
+			m.FullName())
 		return nil, nil
 	}
 	return m, files
@@ -185,7 +186,7 @@ func deepLine(source []byte, most int) (line int) {
 // behind returns where a text or a comment ends that begins at a place.
 func behind(source []byte, begin int) int {
 	rest := source[begin:]
-	end := 0
+	var end int
 	switch {
 	case bytes.HasPrefix(rest, []byte("//")):
 		end = bytes.IndexByte(rest, '\n')
@@ -319,7 +320,9 @@ func (p *pruner) pruned(f protoreflect.FileDescriptor, m protoreflect.MethodDesc
 	if f.Path() == m.ParentFile().Path() {
 		for _, s := range whole.GetService() {
 			if s.GetName() == string(m.Parent().Name()) {
-				s.Method = slices.DeleteFunc(s.GetMethod(), func(of *descriptorpb.MethodDescriptorProto) bool { return of.GetName() != string(m.Name()) })
+				s.Method = slices.DeleteFunc(s.GetMethod(), func(of *descriptorpb.MethodDescriptorProto) bool {
+					return of.GetName() != string(m.Name())
+				})
 				file.Service = append(file.Service, s)
 			}
 		}

@@ -190,7 +190,8 @@ func (x *invocation) round(ctx context.Context) (a answer) {
 	}
 	a.err, a.sent, a.began = err, p.sent.Load(), p.began.Load()
 	// The library says so of a message that is too long, as a server could; but before that has begun to answer, it is the server.
-	if said := status.Convert(err); said.Code() == codes.ResourceExhausted && a.began && strings.HasPrefix(said.Message(), "grpc: received message") {
+	said := status.Convert(err)
+	if said.Code() == codes.ResourceExhausted && a.began && strings.HasPrefix(said.Message(), "grpc: received message") {
 		a.tooLong = true
 	}
 	if a.sent && !a.began && status.Code(err) == codes.DeadlineExceeded {

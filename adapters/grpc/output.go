@@ -127,6 +127,7 @@ func contentOf(value []byte, kind protowire.Type, number protowire.Number) []byt
 		content, _ = protowire.ConsumeBytes(value)
 	case protowire.StartGroupType:
 		content, _ = protowire.ConsumeGroup(number, value)
+	default: // a number has nothing in it
 	}
 	return content
 }

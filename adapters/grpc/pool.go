@@ -176,7 +176,7 @@ func (p *pool) connect(address string, certificate *outbound.Certificate) (*conn
 		}),
 		rpc.WithNoProxy(), rpc.WithDisableServiceConfig(), rpc.WithDisableRetry(), rpc.WithDisableHealthCheck(),
 		rpc.WithUserAgent(outbound.UserAgent), rpc.WithIdleTimeout(p.exit.Config.Idle), rpc.WithStatsHandler(watcher{}),
-		rpc.WithMaxHeaderListSize(outbound.MaxHeaders), rpc.WithSharedWriteBuffer(true),
+		rpc.WithMaxHeaderListSize(outbound.MaxHeaders),
 		rpc.WithConnectParams(rpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: maxBackoff},
 			MinConnectTimeout: 2 * outbound.DialTimeout,
