@@ -71,23 +71,37 @@ func TestDescribed(t *testing.T) {
 		source     string
 		has, lacks []string
 	}{
-		"nested": {`syntax = "proto3"; option java_package = "x.y";
+		"nested": {
+			`syntax = "proto3"; option java_package = "x.y";
 			service S { rpc M(A) returns (B.C.D) { option idempotency_level = IDEMPOTENT; } rpc Other(U) returns (U); }
 			message A { repeated A again = 1; map<string, E> by = 2; optional int32 o = 3; }
 			message B { message C { message D { F.G g = 1; } message Unused {} U u = 1; } message Unused {} }
 			message F { enum G { X = 0; } U u = 1; } enum E { Y = 0; } message U {} service T { rpc N(U) returns (U); }`,
 			[]string{`"A"`, `"ByEntry"`, `map_entry:true`, `"B"`, `"C"`, `"D"`, `"F"`, `"G"`, `"E"`, `"M"`, "proto3_optional:true", "IDEMPOTENT"},
-			[]string{`"U"`, `"Unused"`, `"Other"`, `"T"`, "java_package", `"u"`}},
-		"proto2": {`syntax = "proto2"; service S { rpc M(A) returns (A); } message A { required string a = 1 [default = "x"]; optional group G = 2 { optional B b = 1; }
+			[]string{`"U"`, `"Unused"`, `"Other"`, `"T"`, "java_package", `"u"`},
+		},
+		"proto2": {
+			`syntax = "proto2"; service S { rpc M(A) returns (A); } message A { required string a = 1 [default = "x"]; optional group G = 2 { optional B b = 1; }
 			extensions 100 to 200; } message B {} extend A { optional U u = 100; } message U {}`,
-			[]string{`"a"`, `"G"`, `"B"`, `default_value:"x"`}, []string{`"U"`}},
-		"editions": {`edition = "2023"; option features.field_presence = IMPLICIT; service S { rpc M(A) returns (A); } message A { string a = 1; }`,
-			[]string{"IMPLICIT", `"a"`}, nil},
-		"any": {`syntax = "proto3"; import "google/protobuf/any.proto"; service S { rpc M(A) returns (A); } message A { google.protobuf.Any a = 1; } message U { message V {} }`,
-			[]string{`"U"`, `"V"`, `"google/protobuf/any.proto"`}, []string{`"type_url"`}},
-		"options": {`syntax = "proto3"; import "google/protobuf/descriptor.proto"; extend google.protobuf.FieldOptions { O o = 50000; } message O { string s = 1; }
+			[]string{`"a"`, `"G"`, `"B"`, `default_value:"x"`},
+			[]string{`"U"`},
+		},
+		"editions": {
+			`edition = "2023"; option features.field_presence = IMPLICIT; service S { rpc M(A) returns (A); } message A { string a = 1; }`,
+			[]string{"IMPLICIT", `"a"`},
+			nil,
+		},
+		"any": {
+			`syntax = "proto3"; import "google/protobuf/any.proto"; service S { rpc M(A) returns (A); } message A { google.protobuf.Any a = 1; } message U { message V {} }`,
+			[]string{`"U"`, `"V"`, `"google/protobuf/any.proto"`},
+			[]string{`"type_url"`},
+		},
+		"options": {
+			`syntax = "proto3"; import "google/protobuf/descriptor.proto"; extend google.protobuf.FieldOptions { O o = 50000; } message O { string s = 1; }
 			service S { rpc M(A) returns (A); } message A { string a = 1 [(o).s = "for others", deprecated = true]; }`,
-			[]string{"deprecated:true"}, []string{"for others", `"O"`, "descriptor.proto"}},
+			[]string{"deprecated:true"},
+			[]string{"for others", `"O"`, "descriptor.proto"},
+		},
 	} {
 		for _, content := range [][]byte{[]byte(c.source), setOf(t, c.source)} {
 			text, m := methodOf(t, content, "S", "M")
@@ -116,7 +130,7 @@ func TestDescribed(t *testing.T) {
 // TestDescribedOfSeveral: a set has files that import others, also for those that import them.
 func TestDescribedOfSeveral(t *testing.T) {
 	t.Parallel()
-	file := func(name string, imports []string, public []int32, message string, of string) *descriptorpb.FileDescriptorProto {
+	file := func(name string, imports []string, public []int32, message, of string) *descriptorpb.FileDescriptorProto {
 		f := &descriptorpb.FileDescriptorProto{
 			Name: &name, Syntax: proto.String("proto3"), Dependency: imports, PublicDependency: public,
 			MessageType: []*descriptorpb.DescriptorProto{{Name: &message}},
