@@ -27,7 +27,7 @@ func (i *instance) loaded(m any) bool {
 		i.home.Unloadable(i.id, false)
 		return true
 	}
-	gone := failure.IsGone(failure.Of(err))
+	gone := failure.IsGone(failure.Of(err)) || errors.Is(err, workflow.ErrTaken) // by one that is elsewhere
 	i.home.Unread(err)
 	if e, ok := m.(*nodev1.Envelope); ok {
 		i.refuse(e, err)
@@ -36,7 +36,7 @@ func (i *instance) loaded(m any) bool {
 	}
 	switch {
 	case gone:
-		i.Log.Debug("message for an order that was not accepted", "order", i.id)
+		i.Log.Debug("message for an order that was not accepted here", "order", i.id, "error", err)
 	case !errors.Is(err, catalog.ErrUncompilable) && !errors.Is(err, persistence.ErrCorrupt):
 		i.Log.Warn("order can't be loaded now", "order", i.id, "error", err)
 	case i.home.Unloadable(i.id, true):
