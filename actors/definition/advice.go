@@ -141,6 +141,9 @@ func variableAdvice(name string, p place, vars []string) string {
 	if s := similar(name, secretArguments); s != "" {
 		return fmt.Sprintf("if %s is meant, that has a value only in the \"with\" of \"call: http\"", s)
 	}
+	if len(known) == 0 && p.hint != "" {
+		return p.hint
+	}
 	expected := "expected " + quoted(known)
 	if name == "$"+defaultErrorVariable {
 		expected += "; an error is there only in a \"catch\", as $" + defaultErrorVariable + " or by the name that \"as\" gives it"

@@ -54,6 +54,9 @@ var refused = map[string]string{
 	"yn":                "its time is not bounded",
 }
 
+// timed are the functions of the prelude that yield something else each time.
+var timed = functionSet("now/0 uuid/0")
+
 //go:embed prelude.jq
 var preludeText string
 

@@ -107,8 +107,8 @@ type compiler struct {
 	loose bool
 	// undoRetry is the policy by which compensations are tried again that have none of their own.
 	undoRetry *workflow.Retry
-	// scheduling is what the metadata says of the schedule; nil: nothing.
-	scheduling *node
+	// scheduling is what the metadata says of the schedule, and accepting what it says of orders; nil: nothing.
+	scheduling, accepting *node
 	// tasks counts the tasks made so far.
 	tasks int
 	// schemas and templates are those compiled so far: the calls of a function share them.
@@ -132,6 +132,7 @@ func (c *compiler) document(root *node) {
 	c.evaluate(o.get("evaluate"))
 	c.def.Input = c.input(o.get("input"), placeWorkflowInput, nil)
 	c.def.Output = c.output(o.get("output"), placeWorkflowOutput, nil)
+	c.terms(c.accepting)
 	c.schedule(o.get("schedule"), c.scheduling)
 	c.def.Timeout = c.timeout(o.get("timeout"), placeWorkflowTimeout, nil)
 	if n := o.required("do"); n != nil {
@@ -200,11 +201,12 @@ func (c *compiler) metadata(n *node) {
 	if !o.ok {
 		return
 	}
-	o = c.object(o.get("holdfast"), "the property \"metadata.holdfast\"", "onFault", "compensateRetry", "schedule")
+	o = c.object(o.get("holdfast"), "the property \"metadata.holdfast\"",
+		"onFault", "compensateRetry", "orderKey", "priority", "labels", "schedule")
 	if !o.ok {
 		return
 	}
-	c.scheduling = o.get("schedule")
+	c.scheduling, c.accepting = o.get("schedule"), o.n
 	if v := o.get("compensateRetry"); v != nil {
 		c.undoRetry = c.compensateRetry(v)
 	}

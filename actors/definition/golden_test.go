@@ -88,6 +88,13 @@ func show(def *workflow.Definition, mistakes []*definitionv1.Mistake) string {
 		return b.String()
 	}
 	fmt.Fprintf(&b, "%s\n", def.Ref)
+	if t := def.Terms; t != nil {
+		fmt.Fprintf(&b, "terms: order key %t, priority %t, labels", t.OrderKey != nil, t.Priority != nil)
+		for _, l := range t.Labels {
+			fmt.Fprintf(&b, " %q", l.Name)
+		}
+		b.WriteString("\n")
+	}
 	for _, ref := range slices.Sorted(maps.Keys(def.Tasks)) {
 		t := def.Tasks[ref]
 		fmt.Fprintf(&b, "%s %s\n", ref, describe(t))

@@ -59,6 +59,7 @@ var forms = map[string]string{
 	"the property \"errors\"": "{with: {status: 503}}", "the property \"export\"": "{as: \"${ $context + . }\"}",
 	"the property \"input\"": "{from: \"${ .order }\"}", "the property \"jitter\"": "{from: PT0S, to: PT2S}",
 	"the property \"limit\"": "{attempt: {count: 3}}", "the property \"output\"": "{as: \"${ .id }\"}",
+	"the property \"labels\"":    "{customer: \"${ .customer }\"}",
 	"the property \"container\"": "{image: alpine}", "the property \"lifetime\"": "{cleanup: always}",
 	"the property \"script\"": "{language: python, code: print(1)}", "the property \"shell\"": "{command: ls}",
 	"the property \"raise\"":    "{error: {type: https://example.com/errors/no-credit, status: 402}}",

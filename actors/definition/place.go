@@ -33,6 +33,8 @@ type place struct {
 	hint string
 	// condition: what it yields holds or not.
 	condition bool
+	// timeless: it has neither a time nor an id, so that it yields the same again.
+	timeless bool
 }
 
 // The places, as in the specification's table of the arguments of runtime expressions.
@@ -48,7 +50,10 @@ var (
 	placeEvent           = place{
 		name: "an expression about an event", hint: "it has the event alone; compare with what the order knows by \"expect\" of a correlation",
 	}
-	placeSchedule   = place{name: "the schedule", hint: "there is no order yet that it could know of"}
+	placeSchedule = place{name: "the schedule", hint: "there is no order yet that it could know of"}
+	placeTerms    = place{
+		name: "what an order is accepted with", hint: "it has the order's raw input alone, which is .", timeless: true,
+	}
 	placeTaskExport = place{
 		name: "the export of a task", args: argContext | argInput | argOutput | argTask | argWorkflow | argRuntime,
 	}

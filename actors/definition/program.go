@@ -29,6 +29,7 @@ type programs struct {
 type programKey struct {
 	text, vars string
 	args       argument
+	timeless   bool
 }
 
 func newPrograms(limits Limits) *programs {
@@ -44,7 +45,7 @@ func newPrograms(limits Limits) *programs {
 
 // compile compiles the text of an expression, without ${ }. Its error is an expressionError if its place is known.
 func (p *programs) compile(text string, at place, vars []string) (workflow.Expr, error) {
-	key := programKey{text, strings.Join(vars, ","), at.args}
+	key := programKey{text, strings.Join(vars, ","), at.args, at.timeless}
 	if e, ok := p.known[key]; ok {
 		return e, nil
 	}

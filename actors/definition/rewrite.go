@@ -330,6 +330,9 @@ func (r *rewriter) function(f *gojq.Func, n *names) *gojq.Func {
 	}
 	_, inLibrary := r.library.functions[key]
 	switch {
+	case r.place.timeless && timed[key]:
+		r.failf(f.Name, "the function %s is refused in %s, which has to be the same when the order is submitted again: give the order what it "+
+			"needs in its input", f.Name, r.place.name)
 	case inLibrary && (r.inPrelude || !strings.HasPrefix(f.Name, "_")):
 		r.needed[key] = true
 		return &gojq.Func{Name: libraryName(f.Name), Args: args}

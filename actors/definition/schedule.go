@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
 	"github.com/netresearch/go-cron"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
 )
 
 // leastInterval is how close the due times of a schedule can be.
@@ -62,7 +64,21 @@ func (c *compiler) schedule(n, settings *node) {
 			c.atf(n, "the input of an order that comes into being by itself is {}, which the schema of the input does not take: %v", err)
 		}
 	}
+	c.scheduledTerms(n, out)
 	c.def.Schedule = out
+}
+
+// scheduledTerms checks that an order that comes into being by itself, other than on events, can be accepted: its input is known. How long
+// keys can be, and how many labels there can be, is up to the nodes.
+func (c *compiler) scheduledTerms(n *node, s *workflow.Schedule) {
+	if c.def.Terms == nil || s.On != nil || c.stored || c.failed() {
+		return
+	}
+	unbounded := workflow.TermLimits{Key: math.MaxInt, Labels: math.MaxInt}
+	_, err := c.def.Terms.Agree(&journalv1.OrderAccepted{}, workflow.NewValue(workflow.ScheduledInput(s)), unbounded, nil)
+	if err != nil {
+		c.atf(n, "the input of an order that comes into being by itself is {}, which does not fit: %v", err)
+	}
 }
 
 // digestOf tells a rule from others, however it is written.

@@ -21,6 +21,8 @@ type Definition struct {
 	// Timeout bounds the running of the whole order; nil: no bound.
 	Timeout Duration
 	Do      *List
+	// Terms are what orders are accepted with where they do not say it themselves; nil: nothing.
+	Terms *Terms
 	// Schedule says when orders come into being by themselves; nil: never.
 	Schedule *Schedule
 	// Tasks holds every task by its reference.

@@ -24,8 +24,10 @@ type Limits struct {
 	StopGrace time.Duration
 	// Depth is how deep orders can be nested: a child below so many orders can't be started. Default 16.
 	Depth int
-	// Key is the longest order key of a child, in bytes. Default 256.
+	// Key is the longest order key, in bytes, of what a definition gives an order, or a task its child. Default 256.
 	Key int
+	// Labels is the most labels of an order to which its definition gives some. Default 16.
+	Labels int
 	// Deeds is the most that an order may have done and that could be undone. Default 10,000.
 	Deeds int
 	// Behind is the most events that a task that listens takes before it has gone through them. Default 1,000.
@@ -41,6 +43,9 @@ type Limits struct {
 	LoopPause time.Duration
 }
 
+// Terms bound what definitions say of their orders.
+func (l Limits) Terms() TermLimits { return TermLimits{Key: l.Key, Labels: l.Labels} }
+
 // WithDefaults fills what is zero.
 func (l Limits) WithDefaults() Limits {
 	l.Steps = cmp.Or(l.Steps, 200)
@@ -50,6 +55,7 @@ func (l Limits) WithDefaults() Limits {
 	l.StopGrace = cmp.Or(l.StopGrace, 30*time.Second)
 	l.Depth = cmp.Or(l.Depth, 16)
 	l.Key = cmp.Or(l.Key, 256)
+	l.Labels = cmp.Or(l.Labels, 16)
 	l.Deeds = cmp.Or(l.Deeds, 10_000)
 	l.Behind = cmp.Or(l.Behind, 1000)
 	l.Consumed = cmp.Or(l.Consumed, 16<<20)
