@@ -42,7 +42,7 @@ type Case struct {
 	// Line and Column are where it stands in its file.
 	Line, Column int
 
-	// ID is the id of the order, and Key its order key; empty: none.
+	// ID is the id of the order, and Key its order key; empty: the one that the definition says, or none.
 	ID  messages.OrderID
 	Key string
 	// Start is when it is accepted, and Deadline how long after that it has to have ended; 0: no bound.
@@ -115,7 +115,7 @@ const (
 	Cancelled Outcome = "cancelled"
 	// Waiting: nothing can happen any more, and the order has not ended.
 	Waiting Outcome = "waiting"
-	// Refused: the input does not match the schema of the definition, so that there is no order.
+	// Refused: the definition does not take the input, so that there is no order.
 	Refused Outcome = "refused"
 )
 

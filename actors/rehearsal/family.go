@@ -19,7 +19,7 @@ type stubbedChild struct {
 	version  messages.Version
 }
 
-// startChild has a child accepted, or finds the stub that answers for it. An input that does not match its schema refuses it.
+// startChild has a child accepted, or finds the stub that answers for it. An input that its definition does not take refuses it.
 func (w *world) startChild(parent *instance, o *journalv1.OrderAccepted) {
 	id := messages.OrderID(o.GetOrderId())
 	if w.orders[id] != nil || w.stubbed[id] != nil {
@@ -45,15 +45,13 @@ func (w *world) startChild(parent *instance, o *journalv1.OrderAccepted) {
 		return
 	}
 	detached := o.GetParent().GetDetached()
-	if s := def.Input.Schema; s != nil {
-		if err := s.Validate(workflow.NewValue(o.GetInput()), nil); err != nil {
-			w.must(parent, workflow.ChildResult{ID: id, Error: &problemv1.Problem{
-				Type: workflow.ErrorTypeValidation, Title: "Input of the child is not valid", Status: 400, Detail: err.Error(),
-			}})
-			return
-		}
-	}
 	accepted := proto.CloneOf(o)
+	if err := w.agree(def, def.Terms.OfChild(), accepted); err != nil {
+		w.must(parent, workflow.ChildResult{ID: id, Error: &problemv1.Problem{
+			Type: workflow.ErrorTypeValidation, Title: "Input of the child is not valid", Status: 400, Detail: err.Error(),
+		}})
+		return
+	}
 	accepted.Definition, accepted.DefinitionHash, accepted.ContentHash = def.Ref.String(), def.Hash, []byte(id)
 	w.begin(def, accepted, workflow.Queues(accepted))
 	if detached {

@@ -114,7 +114,7 @@ func (j *judge) outcome() bool {
 	var p *problemv1.Problem
 	switch j.r.Outcome {
 	case Refused:
-		details = []string{"the input does not match the schema: " + j.w.refused.Error()}
+		details = []string{"the definition does not take the input: " + j.w.refused.Error()}
 	case Faulted:
 		p = j.w.root.state.Error()
 		details = []string{problemText(p)}

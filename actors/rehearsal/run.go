@@ -155,14 +155,12 @@ func (w *world) soon(do func()) { w.ready = append(w.ready, do) }
 // accept accepts the order of the case, and plans what the case says. It is false if the input is refused, as a node does.
 func (w *world) accept() bool {
 	c := w.c
-	if s := w.main.Input.Schema; s != nil {
-		if w.refused = s.Validate(workflow.NewValue(c.Input), nil); w.refused != nil {
-			return false
-		}
-	}
 	o := &journalv1.OrderAccepted{
 		OrderId: string(c.ID), Definition: w.main.Ref.String(), DefinitionHash: w.main.Hash, Input: c.Input, OrderKey: c.Key,
 		ContentHash: []byte(c.ID),
+	}
+	if w.refused = w.agree(w.main, w.main.Terms, o); w.refused != nil {
+		return false
 	}
 	if c.Deadline > 0 {
 		o.Deadline = c.Start.Add(c.Deadline).UnixNano()
@@ -177,6 +175,25 @@ func (w *world) accept() bool {
 	}
 	w.root = w.begin(w.main, o, workflow.Queues(o))
 	return true
+}
+
+// agree gives an order what terms say that it is accepted with, or tells why its definition does not take its input.
+func (w *world) agree(def *workflow.Definition, terms *workflow.Terms, o *journalv1.OrderAccepted) error {
+	input := workflow.NewValue(o.GetInput())
+	if s := def.Input.Schema; s != nil {
+		if err := s.Validate(input, nil); err != nil {
+			return err
+		}
+	}
+	if terms == nil {
+		return nil
+	}
+	agreed, err := terms.Agree(o, input, w.limits.Workflow.Terms(), nil)
+	if err != nil {
+		return err
+	}
+	agreed.Give(o)
+	return nil
 }
 
 // begin begins an order.
