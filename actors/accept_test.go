@@ -124,6 +124,39 @@ func TestAcceptWithoutOwner(t *testing.T) {
 	})
 }
 
+// An order that was accepted with another key is no repetition for who does not own the partition of this one: whoever submits it has to
+// find out. Nor is it for who does, which does not look for the order any more then.
+func TestAcceptWithAnotherKey(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := couple(t, nil)
+		defer w.end()
+		w.deploy()
+		const ref, p, q, owned = "test/long:1.0.0", 7, 8, 9
+		w.vacate(p)
+		w.vacate(q)
+		w.accept("a", ref, keyOf(p))
+		for _, at := range []messages.Partition{q, owned} {
+			if f := (<-w.submit("a", ref, keyOf(at))).GetFailure(); f.GetReason() != nodev1.Reason_REASON_ORDER_ID_TAKEN {
+				t.Errorf("with a key of partition %d: %v", at, f)
+			}
+		}
+		if a := <-w.submit("a", ref, keyOf(p)); !a.GetAccepted().GetRepeated() {
+			t.Errorf("with its own key: %v", a)
+		}
+		w.sides[1].host.Take(p, q)
+		time.Sleep(time.Minute)
+		if got := w.status("a"); got != completed {
+			t.Errorf("the order is %v", got)
+		}
+		for _, p := range []messages.Partition{p, q} {
+			w.sides[1].host.Give(p)
+			w.sides[0].host.Take(p)
+		}
+		time.Sleep(10 * time.Second)
+	})
+}
+
 // span tells when an order ran.
 func (w *town) span(id string) (s span) {
 	w.t.Helper()

@@ -139,6 +139,34 @@ func TestChildIsRefused(t *testing.T) {
 	})
 }
 
+// Of what the definition of a child says, only the labels count: its key and its priority are those of its parent.
+func TestChildHasLabels(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		n.deployDocument("document: {dsl: 1.0.3, namespace: test, name: child, version: 1.0.0, metadata: {holdfast: " +
+			"{orderKey: '${ .k | ascii_downcase }', priority: 9, labels: {n: '${ .n }', kind: child}}}}\ndo: [{a: {set: {b: 1}}}]")
+		def := n.deploy("parent", "do: [{c: {run: {workflow: {namespace: test, name: child, version: latest}}}}]")
+		n.mustSubmit(order{id: "p", def: def, key: "k", priority: 5, input: `{"n":"one"}`})
+		n.sleep(time.Second)
+		n.expect("p", completed)
+		a := n.state("p~1").Accepted()
+		if a.GetOrderKey() != "k" || a.GetPriority() != 5 || len(a.GetLabels()) != 2 || a.GetLabels()[1].GetValue() != "one" {
+			t.Errorf("the child was accepted as %v", a)
+		}
+		n.mustSubmit(order{id: "q", def: def, input: `{"n":1}`})
+		n.sleep(time.Second)
+		n.expect("q", faulted)
+		if p := n.state("q").Error(); p.GetType() != workflow.ErrorTypeValidation || p.GetInstance() != "/do/0/c" ||
+			!strings.Contains(p.GetDetail(), `"metadata.holdfast.labels.n" must yield a string`) {
+			t.Errorf("the error is %v", p)
+		}
+		if child := n.state("q~1"); !child.Refused() {
+			t.Errorf("the child is %v", child.Status())
+		}
+	})
+}
+
 // What was done is undone in the whole tree: by the child as long as it is open, by its parent when it has completed.
 func TestTreeIsUndone(t *testing.T) {
 	t.Parallel()

@@ -117,7 +117,7 @@ type Config struct {
 	EventKeep time.Duration
 	// Slots bound correlation slots.
 	Slots slot.Limits
-	// Schedules bound schedules.
+	// Schedules bound schedules; their orders are bounded by Workflow.
 	Schedules schedule.Limits
 	// LogRate is the most lines a second that the log gets about orders. How many were left out is told when the second is over.
 	// Default 200; negative: any number.
@@ -166,6 +166,7 @@ func (c Config) WithDefaults() Config {
 	c.EvaluationBytes = cmp.Or(c.EvaluationBytes, 128<<20)
 	c.EventKeep = cmp.Or(c.EventKeep, time.Hour)
 	c.Slots, c.Schedules = c.Slots.WithDefaults(), c.Schedules.WithDefaults()
+	c.Schedules.Terms = c.Workflow.Terms()
 	c.LogRate = cmp.Or(c.LogRate, 200)
 	c.Restarts = cmp.Or(c.Restarts, supervision.Policy{
 		MaxRestarts: 10, Within: time.Minute,
@@ -285,7 +286,7 @@ func (c Config) readTimeout() time.Duration { return c.StuckAfter / 2 }
 
 func (c Config) catalog(pace *runtime.Pace) catalog.Config {
 	return catalog.Config{
-		Definition: c.Definition, Bytes: c.Definitions, Most: c.MaxDefinitions,
+		Definition: c.Definition, Terms: c.Workflow.Terms(), Bytes: c.Definitions, Most: c.MaxDefinitions,
 		Turn: func(ctx context.Context, namespace string, again bool) (end func(), err error) {
 			if !again { // the orders of the definition wait for it
 				return pace.Force(runtime.HeavyDefinition, namespace, "").Leave, nil

@@ -82,7 +82,8 @@ func pinOf(t *testing.T, e *actors.Engine, ref string) (catalog.Pin, error) {
 	if err != nil {
 		return catalog.Pin{}, err
 	}
-	return catalog.Look(t.Context(), e.Catalog(), func() (catalog.Pin, error) { return e.Catalog().Pin(r, []byte("{}"), nil) })
+	o := &journalv1.OrderAccepted{Input: []byte("{}")}
+	return catalog.Look(t.Context(), e.Catalog(), func() (catalog.Pin, error) { return e.Catalog().Pin(r, o, nil) })
 }
 
 // passing tells whether what was asked for can be asked for again: it could not be read, or the node stops.

@@ -172,6 +172,49 @@ func wantOutputs(n *node, want ...string) {
 	}
 }
 
+// Orders of events are accepted with what their definition makes of these: those of a key run one after the other.
+func TestScheduleWithKeys(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, inMemory)
+		n.deployDocument("document: {dsl: 1.0.3, namespace: test, name: job, version: 1.0.0, metadata: {holdfast: " +
+			"{orderKey: '${ .[0].data.k }', priority: 7, labels: {k: '${ .[0].data.k }'}}}}\n" +
+			"schedule: {on: {one: {with: {type: paid}}}}\ndo: [{a: {wait: PT10S}}]")
+		n.sleep(2 * time.Second)
+		n.publish("1", "paid", `{"k":"x"}`)
+		n.publish("2", "paid", `{"k":"x"}`)
+		n.publish("3", "paid", `{"k":3}`)
+		n.publish("4", "paid", `{"k":"y"}`)
+		n = n.crash()
+		n.sleep(2 * time.Second)
+		if s := n.showSchedule().GetSkipped(); !strings.Contains(s.GetDetail(), "metadata.holdfast.orderKey") {
+			t.Errorf("passed over was %v", s)
+		}
+		ids := n.came()
+		if len(ids) != 3 {
+			t.Fatalf("orders %v came into being, want 3", ids)
+		}
+		var of []string
+		for i, id := range ids {
+			a := n.state(id).Accepted()
+			if want := []string{"x", "x", "y"}[i]; a.GetOrderKey() != want || a.GetPriority() != 7 || len(a.GetLabels()) != 1 ||
+				a.GetLabels()[0].GetValue() != want {
+				t.Errorf("order %s was accepted as %v", id, a)
+			}
+			if a.GetOrderKey() == "x" {
+				of = append(of, id)
+			}
+		}
+		n.expect(of[1], pending)
+		n.sleep(time.Minute)
+		n.checkSequence(true, of...)
+		for _, id := range ids {
+			n.expect(id, completed)
+		}
+		n.verify()
+	})
+}
+
 // What is retired has no more orders come into being, until it is reinstated. A trigger does at once.
 func TestScheduleRetired(t *testing.T) {
 	t.Parallel()

@@ -42,6 +42,8 @@ var (
 type Config struct {
 	// Definition bounds single ones.
 	Definition definition.Limits
+	// Terms bound what definitions say of their orders.
+	Terms workflow.TermLimits
 	// Bytes is the memory for compiled definitions, about; when one more has no room, those that were not asked for lately leave it, and
 	// are read and compiled again when they are. The last one stays in any case; orders in memory keep theirs. Default 64 MiB.
 	Bytes int64

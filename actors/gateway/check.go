@@ -17,11 +17,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
-const (
-	maxLabelName  = 63
-	maxLabelValue = 256
-	maxReason     = 1024
-)
+const maxReason = 1024
 
 // checkJSON says what is wrong with a JSON value: its encoding, form, length or depth, or a name that stands twice.
 func checkJSON(data []byte, maxBytes, maxDepth int) error {
@@ -79,8 +75,12 @@ func (s *Server) check(ctx context.Context, o *orderv1.WorkOrder) (*journalv1.Or
 	if err := m.err(); err != nil {
 		return nil, err
 	}
+	a := &journalv1.OrderAccepted{
+		OrderId: o.GetId(), Input: input, OrderKey: o.GetOrderKey(), Priority: o.GetPriority(), Labels: labels(o.GetLabels()), Deadline: due,
+	}
+	a.ContentHash = contentHash(o, input, a) // what the definition says does not count
 	known := s.engine.Catalog()
-	pin, err := catalog.Look(ctx, known, func() (catalog.Pin, error) { return work.pin(known, ref, input) })
+	pin, err := catalog.Look(ctx, known, func() (catalog.Pin, error) { return work.pin(known, ref, a) })
 	if errors.Is(err, catalog.ErrRetired) {
 		accepted, e := s.engine.View().Has(ctx, messages.OrderID(o.GetId()))
 		switch {
@@ -104,11 +104,10 @@ func (s *Server) check(ctx context.Context, o *orderv1.WorkOrder) (*journalv1.Or
 		f.fields = m.fields
 		return nil, f
 	}
-	a := &journalv1.OrderAccepted{
-		OrderId: o.GetId(), Definition: pin.Ref.String(), DefinitionHash: pin.Hash, Input: input,
-		OrderKey: o.GetOrderKey(), Priority: o.GetPriority(), Labels: labels(o.GetLabels()), Deadline: due,
+	a.Definition, a.DefinitionHash = pin.Ref.String(), pin.Hash
+	if pin.Agreed != nil {
+		pin.Agreed.Give(a)
 	}
-	a.ContentHash = contentHash(o, input, a)
 	return a, nil
 }
 
@@ -123,11 +122,11 @@ func (s *Server) checkFields(o *orderv1.WorkOrder, m *mistakes) {
 		m.add("order.labels", fmt.Sprintf("has %d labels, more than the limit of %d", n, s.config.MaxLabels))
 	}
 	for name, value := range o.GetLabels() {
-		if name == "" || len(name) > maxLabelName || strings.ContainsAny(name, "=\x00") {
-			m.add("order.labels", fmt.Sprintf("has the name %q: 1 to %d bytes without = are allowed", name, maxLabelName))
+		if !messages.IsLabelName(name) {
+			m.add("order.labels", fmt.Sprintf("has the name %q: 1 to %d bytes without = are allowed", name, messages.MaxLabelName))
 		}
-		if len(value) > maxLabelValue {
-			m.add("order.labels", fmt.Sprintf("%s has %d bytes, more than %d", name, len(value), maxLabelValue))
+		if len(value) > messages.MaxLabelValue {
+			m.add("order.labels", fmt.Sprintf("%s has %d bytes, more than %d", name, len(value), messages.MaxLabelValue))
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"google.golang.org/protobuf/proto"
+
 	failures "github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/actors/view"
@@ -81,6 +83,27 @@ func (s *Server) submit(
 	return forget
 }
 
+// moved returns an order that was refused, as its id is taken, as it is to be submitted again: if it was accepted before, with another
+// order key, because the definition that was the latest one then says another one. It is nil if another order has the id.
+func (s *Server) moved(ctx context.Context, o *journalv1.OrderAccepted) (*journalv1.OrderAccepted, error) {
+	var key string
+	var same bool
+	err := s.reading(ctx, func() (err error) {
+		key, same, err = s.engine.View().Same(ctx, messages.OrderID(o.GetOrderId()), o.GetContentHash())
+		return err
+	})
+	if err != nil || !same {
+		return nil, err
+	}
+	again := proto.CloneOf(o) // the engine may still have the other one
+	again.OrderKey = key
+	return again, nil
+}
+
+func isTaken(err error) bool {
+	return failures.Of(err).GetReason() == nodev1.Reason_REASON_ORDER_ID_TAKEN
+}
+
 // Submit implements orderv1.OrderServiceServer.
 func (o orders) Submit(ctx context.Context, r *orderv1.SubmitRequest) (*orderv1.SubmitResponse, error) {
 	client, err := o.admission.client(ctx)
@@ -94,6 +117,28 @@ func (o orders) Submit(ctx context.Context, r *orderv1.SubmitRequest) (*orderv1.
 	if err != nil {
 		return nil, o.refused(err)
 	}
+	order, refused, err := o.await(ctx, c, r.GetWait())
+	if r.GetOrder().GetOrderKey() == "" && isTaken(refused) {
+		again, e := o.moved(ctx, c)
+		switch {
+		case e != nil:
+			refused = e
+		case again != nil:
+			order, refused, err = o.await(ctx, again, r.GetWait())
+		}
+	}
+	switch {
+	case refused != nil:
+		return nil, o.refused(refused)
+	case err != nil:
+		return nil, o.fail(err)
+	}
+	return &orderv1.SubmitResponse{Order: order}, nil
+}
+
+// await has the engine accept an order, and returns it when it is accepted or, if that is waited for, when it has ended; or why it was
+// refused; or, as an error, why nobody waits for it any more.
+func (o orders) await(ctx context.Context, c *journalv1.OrderAccepted, wait orderv1.Wait) (order *orderv1.Order, refused, err error) {
 	type answer struct {
 		order *orderv1.Order
 		err   error
@@ -101,7 +146,7 @@ func (o orders) Submit(ctx context.Context, r *orderv1.SubmitRequest) (*orderv1.
 	accepted := make(chan answer, 1)
 	var ended chan answer // nil: nobody waits for that
 	var onEnd func(*orderv1.Order)
-	if r.GetWait() == orderv1.Wait_WAIT_ENDED {
+	if wait == orderv1.Wait_WAIT_ENDED {
 		end := make(chan answer, 1)
 		onEnd = func(order *orderv1.Order) { end <- answer{order: order} }
 		ended = end
@@ -116,16 +161,16 @@ func (o orders) Submit(ctx context.Context, r *orderv1.SubmitRequest) (*orderv1.
 		select {
 		case a := <-awaited:
 			if a.err != nil {
-				return nil, o.refused(a.err)
+				return nil, a.err, nil
 			}
 			if onEnd == nil || awaited == ended {
-				return &orderv1.SubmitResponse{Order: a.order}, nil
+				return a.order, nil, nil
 			}
 			awaited, stopping = ended, o.stopping
 		case <-stopping:
-			return nil, o.fail(runtime.ErrStopping)
+			return nil, nil, runtime.ErrStopping
 		case <-ctx.Done():
-			return nil, o.fail(ctx.Err())
+			return nil, nil, ctx.Err()
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors/catalog"
 	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
@@ -139,6 +140,16 @@ func (h *heavyCheck) Checking() {
 	}
 }
 
+// Show implements catalog.Checker.
+func (h *heavyCheck) Show() (waited time.Duration) {
+	h.pass.Show(func(line <-chan struct{}) {
+		began := time.Now()
+		<-line
+		waited = time.Since(began)
+	})
+	return waited
+}
+
 // parse checks the input, as far as that goes without the definition.
 func (h *heavyCheck) parse(input []byte, m *mistakes) error {
 	if err := h.begin(); err != nil {
@@ -152,11 +163,11 @@ func (h *heavyCheck) parse(input []byte, m *mistakes) error {
 	return nil
 }
 
-// pin finds the definition, and checks the input with its schema.
-func (h *heavyCheck) pin(known *catalog.Catalog, ref messages.DefinitionRef, input []byte) (catalog.Pin, error) {
+// pin finds the definition of an order, checks the input with its schema, and finds out what else the order is accepted with.
+func (h *heavyCheck) pin(known *catalog.Catalog, ref messages.DefinitionRef, o *journalv1.OrderAccepted) (catalog.Pin, error) {
 	if err := h.begin(); err != nil {
 		return catalog.Pin{}, err
 	}
 	defer h.end()
-	return known.Pin(ref, input, h)
+	return known.Pin(ref, o, h)
 }

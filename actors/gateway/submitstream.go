@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors/access"
 	"github.com/holdfast-run/holdfast/messages"
+	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
@@ -80,7 +81,9 @@ type submitStream struct {
 	waits   *tally        // for the ends of orders
 	owes    time.Duration // what it took to refuse submissions, and was not charged yet
 
+	work    sync.WaitGroup // what is done beside it
 	mu      sync.Mutex
+	over    bool // nothing more is done beside it
 	next    uint64
 	waiting map[uint64]*waitForEnd // bounded by window
 }
@@ -135,39 +138,80 @@ func (s *submitStream) one(ctx context.Context, r *orderv1.SubmitRequest) {
 		s.last(0, s.refusal(id, err))
 		return
 	}
-	if r.GetWait() != orderv1.Wait_WAIT_ENDED {
-		s.submit(c, nodev1.Wanted_WANTED_ACCEPTED, func(a *nodev1.Answer, err error) {
-			if err != nil {
-				s.last(0, s.refusal(id, err))
-				return
+	var n uint64
+	if r.GetWait() == orderv1.Wait_WAIT_ENDED {
+		n = s.expect()
+	}
+	s.accept(ctx, c, n, r.GetOrder().GetOrderKey() == "")
+}
+
+// accept has an order accepted. N is the number of its submission, 0 if its end is not waited for. unkeyed: its client gave it no order
+// key, so that it may have been accepted with another one than it has now.
+func (s *submitStream) accept(ctx context.Context, c *journalv1.OrderAccepted, n uint64, unkeyed bool) {
+	var ended func(*orderv1.Order)
+	if n != 0 {
+		id := c.GetOrderId()
+		ended = func(o *orderv1.Order) {
+			end := &orderv1.Submission{Id: id, Answer: &orderv1.Submission_Ended{Ended: &orderv1.Ended{
+				Status: o.GetStatus(), Error: o.GetError(), Output: o.GetOutput(),
+			}}}
+			if s.meet(n, end) != nil {
+				s.last(n, end)
 			}
+		}
+	}
+	forget := s.submit(c, nodev1.Wanted_WANTED_ACCEPTED, func(a *nodev1.Answer, err error) {
+		id := c.GetOrderId()
+		switch {
+		case err != nil && unkeyed && isTaken(err):
+			s.beside(func() { s.acceptMoved(ctx, c, n, err) })
+		case err != nil:
+			s.last(n, s.refusal(id, err))
+		case n == 0:
 			s.last(0, acceptance(id, a.GetAccepted()))
-		}, nil)
+		default:
+			s.put(acceptance(id, a.GetAccepted()), false)
+			if end := s.meet(n, nil); end != nil {
+				s.last(n, end)
+			}
+		}
+	}, ended)
+	if n == 0 {
 		return
 	}
-	n := s.expect()
-	forget := s.submit(c, nodev1.Wanted_WANTED_ACCEPTED, func(a *nodev1.Answer, err error) {
-		if err != nil {
-			s.last(n, s.refusal(id, err))
-			return
-		}
-		s.put(acceptance(id, a.GetAccepted()), false)
-		if end := s.meet(n, nil); end != nil {
-			s.last(n, end)
-		}
-	}, func(o *orderv1.Order) {
-		end := &orderv1.Submission{Id: id, Answer: &orderv1.Submission_Ended{Ended: &orderv1.Ended{
-			Status: o.GetStatus(), Error: o.GetError(), Output: o.GetOutput(),
-		}}}
-		if s.meet(n, end) != nil {
-			s.last(n, end)
-		}
-	})
 	s.mu.Lock()
 	if w, still := s.waiting[n]; still {
 		w.forget = forget
 	}
 	s.mu.Unlock()
+}
+
+// acceptMoved has an order accepted once more that was refused, as its id is taken, if it has that id itself.
+func (s *submitStream) acceptMoved(ctx context.Context, c *journalv1.OrderAccepted, n uint64, refused error) {
+	again, err := s.moved(ctx, c)
+	switch {
+	case err != nil:
+		s.last(n, s.refusal(c.GetOrderId(), err))
+	case again == nil:
+		s.last(n, s.refusal(c.GetOrderId(), refused))
+	default:
+		s.accept(ctx, again, n, false)
+	}
+}
+
+// beside has something done beside the stream, which waits for it in the end; nothing is begun after that. It is for submissions that have
+// their places in the window, which bounds it.
+func (s *submitStream) beside(do func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return
+	}
+	s.work.Go(func() {
+		var err error // contain has told it
+		defer s.contain("SubmitStream", &err)
+		do()
+	})
 }
 
 // waitBytes is about what it takes to wait for the end of an order.
@@ -209,8 +253,12 @@ func (s *submitStream) meet(n uint64, end *orderv1.Submission) *orderv1.Submissi
 	return w.end
 }
 
-// forgetAll ends all waiting when the stream is over.
+// forgetAll ends all waiting when the stream is over, and returns when nothing is done beside it any more.
 func (s *submitStream) forgetAll() {
+	s.mu.Lock()
+	s.over = true
+	s.mu.Unlock()
+	s.work.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, w := range s.waiting {

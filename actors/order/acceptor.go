@@ -78,8 +78,8 @@ func (a *Acceptor) Insert(o *journalv1.OrderAccepted, wanted nodev1.Wanted, done
 			switch {
 			case err == nil:
 				done(p.answerOf(state, wanted, true), handle)
-			case isTaken && !bytes.Equal(taken.Entry.ContentHash, o.GetContentHash()):
-				refuse(workflow.ErrTaken)
+			case isTaken && (!bytes.Equal(taken.Entry.ContentHash, o.GetContentHash()) || taken.Entry.Partition != in):
+				refuse(workflow.ErrTaken) // as the owner does
 			case isTaken:
 				a.look(again{id, taken.Entry.Handle, wanted, func(a *nodev1.Answer) { done(a, messages.Handle{}) }})
 			case errors.Is(err, persistence.ErrConflict), errors.Is(err, persistence.ErrUnknown), errors.Is(err, persistence.ErrClosed):

@@ -68,6 +68,9 @@ func (f family) startAs(
 	accepted.Parent.Partition = uint32(by.Partition)
 	accepted.ContentHash = identity(id, parent)
 	e := &nodev1.Envelope{Partition: uint32(messages.PartitionOf(id, order.GetOrderKey())), OrderId: string(id)}
+	if refused == nil {
+		refused = f.label(accepted, def)
+	}
 	if refused != nil {
 		e.Message = &nodev1.Envelope_Refuse{Refuse: &nodev1.Refuse{Order: accepted, Error: refused}}
 	} else {
@@ -154,10 +157,30 @@ func (f family) definition(order *journalv1.OrderAccepted) (*workflow.Definition
 		err := s.Validate(workflow.NewValue(order.GetInput()), nil)
 		pass.Leave()
 		if err != nil {
-			return nil, refusal("Input of the child is not valid", workflow.ErrorTypeValidation, 400, err), err
+			return nil, unfit(err), err
 		}
 	}
 	return def, nil, nil
+}
+
+// label gives a child the labels that its definition says. If it does not fit that, label returns what its parent is told.
+func (f family) label(child *journalv1.OrderAccepted, def *workflow.Definition) *problemv1.Problem {
+	if def.Terms == nil {
+		return nil
+	}
+	pass := f.Pace.Force(runtime.HeavyEvaluation, def.Ref.Namespace, "")
+	agreed, err := def.Terms.OfChild().Agree(child, workflow.NewValue(child.GetInput()), f.Config.Workflow.Terms(), nil)
+	pass.Leave()
+	if err != nil {
+		return unfit(err)
+	}
+	agreed.Give(child)
+	return nil
+}
+
+// unfit is what the parent of a child is told whose definition does not take its input.
+func unfit(err error) *problemv1.Problem {
+	return refusal("Input of the child is not valid", workflow.ErrorTypeValidation, 400, err)
 }
 
 func refusal(title, typ string, status int32, err error) *problemv1.Problem {

@@ -262,7 +262,8 @@ func (m *machine) trigger(c Trigger) error {
 	if len(input) == 0 {
 		input = workflow.ScheduledInput(rule)
 	}
-	switch err := m.fits(input); {
+	agreed, err := m.fits(input)
+	switch {
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrUnfit, err)
 	case s.waiting >= s.limits.Firings || s.bytes+len(input) > s.limits.Bytes:
@@ -272,21 +273,32 @@ func (m *machine) trigger(c Trigger) error {
 	if rule.After > 0 {
 		next = 0 // it counts from its end
 	}
-	m.fire(&journalv1.ScheduleFired{OrderId: string(c.OrderID), Input: input, Next: next, By: c.By, Reason: c.Reason})
+	m.fire(&journalv1.ScheduleFired{OrderId: string(c.OrderID), Input: input, Next: next, By: c.By, Reason: c.Reason}, agreed)
 	return nil
 }
 
-// fits says why the definition does not take an input; nil: it does.
-func (m *machine) fits(input []byte) error {
+// fits says why the definition does not take an input. If it does, it returns what the order is accepted with.
+func (m *machine) fits(input []byte) (*workflow.Agreed, error) {
 	if s := m.s.def.Input.Schema; s != nil {
-		return s.Validate(workflow.NewValue(input), nil)
+		if err := s.Validate(workflow.NewValue(input), nil); err != nil {
+			return nil, err
+		}
 	}
-	return nil
+	return m.agree(input)
+}
+
+// agree returns what an order with an input is accepted with, or why it can't be.
+func (m *machine) agree(input []byte) (*workflow.Agreed, error) {
+	if m.s.def.Terms == nil {
+		return &workflow.Agreed{}, nil
+	}
+	return m.s.def.Terms.Agree(&journalv1.OrderAccepted{}, workflow.NewValue(input), m.s.limits.Terms, nil)
 }
 
 // fire has an order submitted.
-func (m *machine) fire(e *journalv1.ScheduleFired) {
+func (m *machine) fire(e *journalv1.ScheduleFired, agreed *workflow.Agreed) {
 	rule := m.rule()
+	e.OrderKey, e.Priority, e.Labels = agreed.OrderKey, agreed.Priority, agreed.Labels
 	e.Number, e.Definition, e.DefinitionHash = m.s.lastNumber+1, m.s.armed.GetDefinition(), m.s.armed.GetDefinitionHash()
 	e.Awaited = rule.After > 0 || rule.Single
 	m.emit(&journalv1.Event_ScheduleFired{ScheduleFired: e})

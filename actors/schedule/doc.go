@@ -10,6 +10,8 @@
 //	after                 armed ──► due ──► fired ──► its order ends ──► due …
 //	on                    armed ──► listens ──► collects events ──► fired …   goes on to listen
 //
+// What an order is accepted with, as its definition says, is decided with its firing. If its input does not fit that, it is passed over.
+//
 // A firing is in the history before its order is submitted, under an id that follows from what it is for: its due time, or the first of its
 // events. So it may be submitted again and again, and comes into being once. Who needs to know when it ends is its parent.
 //

@@ -67,16 +67,26 @@ func (m *machine) latest(rule *workflow.Schedule, now int64) (before, latest int
 	}
 }
 
-// fireDue fires for a due time, unless the order before has not ended and that is to be waited for.
+// fireDue fires for a due time, unless the order before has not ended and that is to be waited for, or the order can't be accepted.
 func (m *machine) fireDue(due, next int64) {
 	if m.rule().Single && m.s.awaits(nil) {
 		m.skip(&journalv1.ScheduleSkipped{Why: journalv1.Skip_SKIP_OVERLAP, From: due, To: due, Next: next})
 		return
 	}
+	input := workflow.ScheduledInput(m.rule())
+	agreed, err := m.agree(input)
+	if err != nil {
+		if m.rule().After > 0 { // there is no order to count from its end
+			next = m.now + int64(m.rule().After)
+		}
+		m.skip(&journalv1.ScheduleSkipped{
+			Why: journalv1.Skip_SKIP_UNFIT, From: due, To: due, Next: next, Detail: messages.Clip(err.Error(), mostDetail),
+		})
+		return
+	}
 	m.fire(&journalv1.ScheduleFired{
-		OrderId: string(messages.DueOrderID(m.s.opened, time.Unix(0, due))), Due: due, Next: next,
-		Input: workflow.ScheduledInput(m.rule()),
-	})
+		OrderId: string(messages.DueOrderID(m.s.opened, time.Unix(0, due))), Due: due, Next: next, Input: input,
+	}, agreed)
 }
 
 func (m *machine) skip(e *journalv1.ScheduleSkipped) {

@@ -79,9 +79,10 @@ func (m *machine) completes(k *workflow.Listen, c *collection, filter uint32, e 
 // collected fires for a collection that is whole, if the definition takes it.
 func (m *machine) collected(c *collection) {
 	s := m.s
+	var agreed *workflow.Agreed
 	err := errNoEvents
 	if len(c.events) > 0 {
-		err = m.fits(c.input())
+		agreed, err = m.fits(c.input())
 	}
 	if err != nil {
 		m.skip(&journalv1.ScheduleSkipped{
@@ -91,7 +92,7 @@ func (m *machine) collected(c *collection) {
 	}
 	m.fire(&journalv1.ScheduleFired{
 		OrderId: string(messages.EventOrderID(s.opened, [16]byte(c.key))), Next: s.next, Collection: c.number,
-	})
+	}, agreed)
 }
 
 // mostDetail is how much is kept of why events were passed over, in bytes.

@@ -38,6 +38,18 @@ func compile(t interface {
 	return def
 }
 
+// compileTerms compiles a definition with a schedule, and what its metadata says of its orders.
+func compileTerms(t *testing.T, rule, said string) *workflow.Definition {
+	t.Helper()
+	def, mistakes := definition.Compile(fmt.Appendf(nil,
+		"document: {dsl: 1.0.3, namespace: test, name: job, version: 1.0.0, metadata: {holdfast: %s}}\nschedule: %s\ndo: [{a: {set: {b: 1}}}]\n",
+		said, rule), definition.Limits{})
+	if def == nil {
+		t.Fatalf("%s: %v", rule, mistakes)
+	}
+	return def
+}
+
 // shown is a schedule in a test, and what has happened to it.
 type shown struct {
 	*schedule.State

@@ -28,6 +28,8 @@ type Limits struct {
 	Seen int
 	// Summary is after how many events of its history a schedule is summarized at the earliest. Default 1,000.
 	Summary int
+	// Terms bound what its orders are accepted with.
+	Terms workflow.TermLimits
 }
 
 // WithDefaults fills what is zero.
@@ -224,6 +226,7 @@ func (s *State) Unsubmitted() []Order {
 		}
 		o := &journalv1.OrderAccepted{
 			OrderId: f.GetOrderId(), Definition: f.GetDefinition(), DefinitionHash: f.GetDefinitionHash(), Input: f.GetInput(),
+			OrderKey: f.GetOrderKey(), Priority: f.GetPriority(), Labels: f.GetLabels(),
 		}
 		if f.GetAwaited() {
 			o.Parent = &journalv1.Parent{OrderId: s.opened.GetId()}
@@ -297,6 +300,7 @@ func (f *firing) message() *journalv1.Firing {
 	fired := &journalv1.ScheduleFired{
 		Number: f.GetNumber(), OrderId: f.GetOrderId(), Definition: f.GetDefinition(), DefinitionHash: f.GetDefinitionHash(),
 		Due: f.GetDue(), Next: f.GetNext(), Input: f.GetInput(), Awaited: f.GetAwaited(), By: f.GetBy(), Reason: f.GetReason(),
+		OrderKey: f.GetOrderKey(), Priority: f.GetPriority(), Labels: f.GetLabels(),
 	}
 	return &journalv1.Firing{Fired: fired, At: f.at, Submitted: f.submitted, Ended: f.ended, Error: f.err.GetError()}
 }

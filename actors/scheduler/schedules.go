@@ -233,8 +233,10 @@ func (m *machine) submission(o *journalv1.OrderAccepted) *nodev1.Envelope {
 	sum := sha256.Sum256([]byte("order " + o.GetOrderId() + " of " + string(m.self.ID())))
 	o.ContentHash = sum[:16]
 	return &nodev1.Envelope{
-		Partition: uint32(messages.PartitionOf(messages.OrderID(o.GetOrderId()), "")), OrderId: o.GetOrderId(),
-		Message: &nodev1.Envelope_Accept{Accept: &nodev1.Accept{Order: o, Wanted: nodev1.Wanted_WANTED_ACCEPTED}},
+		Partition: uint32(messages.PartitionOf(messages.OrderID(o.GetOrderId()), o.GetOrderKey())), OrderId: o.GetOrderId(),
+		Message: &nodev1.Envelope_Accept{Accept: &nodev1.Accept{
+			Order: o, Queued: workflow.Queues(o), Wanted: nodev1.Wanted_WANTED_ACCEPTED,
+		}},
 	}
 }
 

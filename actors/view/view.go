@@ -1,6 +1,7 @@
 package view
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/holdfast-run/holdfast/actors/failure"
 	"github.com/holdfast-run/holdfast/actors/history"
 	"github.com/holdfast-run/holdfast/actors/runtime"
 	"github.com/holdfast-run/holdfast/actors/workflow"
@@ -96,8 +98,34 @@ func (v *View) Load(ctx context.Context, id messages.OrderID) (*workflow.State, 
 	if err != nil {
 		return nil, messages.Handle{}, fmt.Errorf("order %s: %w", id, err)
 	}
-	s, _, err := history.Fold(entry.Handle, v.parts.Journal.Records(ctx, entry.Handle, 1), v.parts.Pinned(ctx), v.parts.Limits)
+	s, err := v.fold(ctx, entry)
 	return s, entry.Handle, err
+}
+
+func (v *View) fold(ctx context.Context, e persistence.Entry) (*workflow.State, error) {
+	s, _, err := history.Fold(e.Handle, v.parts.Journal.Records(ctx, e.Handle, 1), v.parts.Pinned(ctx), v.parts.Limits)
+	return s, err
+}
+
+// Same tells whether an order was accepted under an id with the same content, and with which order key it was.
+func (v *View) Same(ctx context.Context, id messages.OrderID, content []byte) (key string, same bool, err error) {
+	entry, err := v.parts.Journal.Find(ctx, id)
+	switch {
+	case errors.Is(err, persistence.ErrNotFound):
+		return "", false, nil
+	case err != nil:
+		return "", false, fmt.Errorf("order %s: %w", id, err)
+	case !bytes.Equal(entry.ContentHash, content):
+		return "", false, nil
+	}
+	s, err := v.fold(ctx, entry)
+	if errors.Is(err, persistence.ErrNotFound) { // the id was set aside for it, and nothing more is known
+		return "", false, fmt.Errorf("%w: order %s: %v", failure.ErrUnavailable, id, err) //nolint:errorlint // it is not that there is none
+	}
+	if err != nil {
+		return "", false, err
+	}
+	return s.Accepted().GetOrderKey(), true, nil
 }
 
 // Has tells whether an order was accepted.

@@ -102,7 +102,8 @@ const stuckJournal = 8 * time.Second
 
 // runNode runs a node until ctx ends or something breaks for good.
 func runNode(ctx context.Context, config nodeConfig, log *slog.Logger) error {
-	config.Engine.Workflow.Key = config.Gateway.WithDefaults().MaxKey
+	bounds := config.Gateway.WithDefaults()
+	config.Engine.Workflow.Key, config.Engine.Workflow.Labels = bounds.MaxKey, bounds.MaxLabels
 	n := &node{
 		config: config, log: log, id: messages.NodeID(uuid.NewString()), watchdog: supervision.NewWatchdog(time.Now, log),
 		registry: prometheus.NewRegistry(), failed: make(chan error, 1), now: time.Now,

@@ -105,7 +105,11 @@ func skippedNote(s *adminv1.Schedule) []string {
 	case "":
 		return nil
 	case "UNFIT":
-		return []string{"the last events that were passed over: " + s.GetSkippedDetail()}
+		what := "the last events that were passed over"
+		if s.GetSkippedFrom() != nil {
+			what = shown.TimeText(s.GetSkippedFrom()) + " was passed over"
+		}
+		return []string{what + ": " + s.GetSkippedDetail()}
 	}
 	span := shown.TimeText(s.GetSkippedFrom())
 	if to := shown.TimeText(s.GetSkippedTo()); to != span {

@@ -145,7 +145,8 @@ const (
 	Skip_SKIP_MISSED Skip = 1
 	// The order before had not ended.
 	Skip_SKIP_OVERLAP Skip = 2
-	// The events that were collected are not an input that the definition takes; or an event that ends a collection came before any other.
+	// The events that were collected, or what an order gets at a due time, are not an input that the definition takes; or an event that ends a
+	// collection came before any other.
 	Skip_SKIP_UNFIT Skip = 3
 )
 
@@ -4832,8 +4833,12 @@ type ScheduleFired struct {
 	// The schedule has to know when the order ends.
 	Awaited bool `protobuf:"varint,9,opt,name=awaited,proto3" json:"awaited,omitempty"`
 	// Who asked for it, and why, in their words.
-	By            string `protobuf:"bytes,10,opt,name=by,proto3" json:"by,omitempty"`
-	Reason        string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
+	By     string `protobuf:"bytes,10,opt,name=by,proto3" json:"by,omitempty"`
+	Reason string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What the order is accepted with, as its definition says.
+	OrderKey      string   `protobuf:"bytes,12,opt,name=order_key,json=orderKey,proto3" json:"order_key,omitempty"`
+	Priority      int32    `protobuf:"varint,13,opt,name=priority,proto3" json:"priority,omitempty"`
+	Labels        []*Label `protobuf:"bytes,14,rep,name=labels,proto3" json:"labels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4943,6 +4948,27 @@ func (x *ScheduleFired) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *ScheduleFired) GetOrderKey() string {
+	if x != nil {
+		return x.OrderKey
+	}
+	return ""
+}
+
+func (x *ScheduleFired) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *ScheduleFired) GetLabels() []*Label {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
 }
 
 // ScheduleSkipped: due times are passed over, or what was collected is.
@@ -8035,7 +8061,7 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04next\x18\x03 \x01(\x03R\x04next\x12;\n" +
-	"\tlisteners\x18\x04 \x03(\v2\x1d.holdfast.journal.v1.ListenerR\tlisteners\"\xa9\x02\n" +
+	"\tlisteners\x18\x04 \x03(\v2\x1d.holdfast.journal.v1.ListenerR\tlisteners\"\x96\x03\n" +
 	"\rScheduleFired\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\tR\aorderId\x12\x1e\n" +
@@ -8052,7 +8078,10 @@ const file_holdfast_journal_v1_journal_proto_rawDesc = "" +
 	"\aawaited\x18\t \x01(\bR\aawaited\x12\x0e\n" +
 	"\x02by\x18\n" +
 	" \x01(\tR\x02by\x12\x16\n" +
-	"\x06reason\x18\v \x01(\tR\x06reason\"\xae\x01\n" +
+	"\x06reason\x18\v \x01(\tR\x06reason\x12\x1b\n" +
+	"\torder_key\x18\f \x01(\tR\borderKey\x12\x1a\n" +
+	"\bpriority\x18\r \x01(\x05R\bpriority\x122\n" +
+	"\x06labels\x18\x0e \x03(\v2\x1a.holdfast.journal.v1.LabelR\x06labels\"\xae\x01\n" +
 	"\x0fScheduleSkipped\x12+\n" +
 	"\x03why\x18\x01 \x01(\x0e2\x19.holdfast.journal.v1.SkipR\x03why\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\x03R\x04from\x12\x0e\n" +
@@ -8531,39 +8560,40 @@ var file_holdfast_journal_v1_journal_proto_depIdxs = []int32{
 	45,  // 86: holdfast.journal.v1.KeptEvent.published:type_name -> holdfast.journal.v1.EventPublished
 	37,  // 87: holdfast.journal.v1.ScheduleArmed.listeners:type_name -> holdfast.journal.v1.Listener
 	37,  // 88: holdfast.journal.v1.ScheduleResumed.listeners:type_name -> holdfast.journal.v1.Listener
-	2,   // 89: holdfast.journal.v1.ScheduleSkipped.why:type_name -> holdfast.journal.v1.Skip
-	95,  // 90: holdfast.journal.v1.FiringSubmitted.error:type_name -> holdfast.problem.v1.Problem
-	53,  // 91: holdfast.journal.v1.ScheduleSummarized.opened:type_name -> holdfast.journal.v1.ScheduleOpened
-	54,  // 92: holdfast.journal.v1.ScheduleSummarized.armed:type_name -> holdfast.journal.v1.ScheduleArmed
-	56,  // 93: holdfast.journal.v1.ScheduleSummarized.paused:type_name -> holdfast.journal.v1.SchedulePaused
-	63,  // 94: holdfast.journal.v1.ScheduleSummarized.firings:type_name -> holdfast.journal.v1.Firing
-	64,  // 95: holdfast.journal.v1.ScheduleSummarized.listeners:type_name -> holdfast.journal.v1.ScheduleListener
-	65,  // 96: holdfast.journal.v1.ScheduleSummarized.collections:type_name -> holdfast.journal.v1.Collection
-	63,  // 97: holdfast.journal.v1.ScheduleSummarized.last:type_name -> holdfast.journal.v1.Firing
-	59,  // 98: holdfast.journal.v1.ScheduleSummarized.skipped:type_name -> holdfast.journal.v1.ScheduleSkipped
-	58,  // 99: holdfast.journal.v1.Firing.fired:type_name -> holdfast.journal.v1.ScheduleFired
-	95,  // 100: holdfast.journal.v1.Firing.error:type_name -> holdfast.problem.v1.Problem
-	37,  // 101: holdfast.journal.v1.ScheduleListener.listener:type_name -> holdfast.journal.v1.Listener
-	66,  // 102: holdfast.journal.v1.Collection.correlated:type_name -> holdfast.journal.v1.Correlated
-	3,   // 103: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
-	95,  // 104: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
-	95,  // 105: holdfast.journal.v1.ChildFaulted.error:type_name -> holdfast.problem.v1.Problem
-	0,   // 106: holdfast.journal.v1.ChildEnded.outcome:type_name -> holdfast.journal.v1.Outcome
-	95,  // 107: holdfast.journal.v1.ChildEnded.error:type_name -> holdfast.problem.v1.Problem
-	0,   // 108: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
-	95,  // 109: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
-	95,  // 110: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
-	95,  // 111: holdfast.journal.v1.OrderCancelled.error:type_name -> holdfast.problem.v1.Problem
-	4,   // 112: holdfast.journal.v1.OrderReopened.how:type_name -> holdfast.journal.v1.Reopening
-	12,  // 113: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
-	88,  // 114: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
-	92,  // 115: holdfast.journal.v1.DefinitionRow.retirement:type_name -> holdfast.journal.v1.Retirement
-	91,  // 116: holdfast.journal.v1.DefinitionRow.routes:type_name -> holdfast.journal.v1.Route
-	117, // [117:117] is the sub-list for method output_type
-	117, // [117:117] is the sub-list for method input_type
-	117, // [117:117] is the sub-list for extension type_name
-	117, // [117:117] is the sub-list for extension extendee
-	0,   // [0:117] is the sub-list for field type_name
+	12,  // 89: holdfast.journal.v1.ScheduleFired.labels:type_name -> holdfast.journal.v1.Label
+	2,   // 90: holdfast.journal.v1.ScheduleSkipped.why:type_name -> holdfast.journal.v1.Skip
+	95,  // 91: holdfast.journal.v1.FiringSubmitted.error:type_name -> holdfast.problem.v1.Problem
+	53,  // 92: holdfast.journal.v1.ScheduleSummarized.opened:type_name -> holdfast.journal.v1.ScheduleOpened
+	54,  // 93: holdfast.journal.v1.ScheduleSummarized.armed:type_name -> holdfast.journal.v1.ScheduleArmed
+	56,  // 94: holdfast.journal.v1.ScheduleSummarized.paused:type_name -> holdfast.journal.v1.SchedulePaused
+	63,  // 95: holdfast.journal.v1.ScheduleSummarized.firings:type_name -> holdfast.journal.v1.Firing
+	64,  // 96: holdfast.journal.v1.ScheduleSummarized.listeners:type_name -> holdfast.journal.v1.ScheduleListener
+	65,  // 97: holdfast.journal.v1.ScheduleSummarized.collections:type_name -> holdfast.journal.v1.Collection
+	63,  // 98: holdfast.journal.v1.ScheduleSummarized.last:type_name -> holdfast.journal.v1.Firing
+	59,  // 99: holdfast.journal.v1.ScheduleSummarized.skipped:type_name -> holdfast.journal.v1.ScheduleSkipped
+	58,  // 100: holdfast.journal.v1.Firing.fired:type_name -> holdfast.journal.v1.ScheduleFired
+	95,  // 101: holdfast.journal.v1.Firing.error:type_name -> holdfast.problem.v1.Problem
+	37,  // 102: holdfast.journal.v1.ScheduleListener.listener:type_name -> holdfast.journal.v1.Listener
+	66,  // 103: holdfast.journal.v1.Collection.correlated:type_name -> holdfast.journal.v1.Correlated
+	3,   // 104: holdfast.journal.v1.StopRequested.cause:type_name -> holdfast.journal.v1.StopCause
+	95,  // 105: holdfast.journal.v1.StopRequested.error:type_name -> holdfast.problem.v1.Problem
+	95,  // 106: holdfast.journal.v1.ChildFaulted.error:type_name -> holdfast.problem.v1.Problem
+	0,   // 107: holdfast.journal.v1.ChildEnded.outcome:type_name -> holdfast.journal.v1.Outcome
+	95,  // 108: holdfast.journal.v1.ChildEnded.error:type_name -> holdfast.problem.v1.Problem
+	0,   // 109: holdfast.journal.v1.LateResult.outcome:type_name -> holdfast.journal.v1.Outcome
+	95,  // 110: holdfast.journal.v1.LateResult.error:type_name -> holdfast.problem.v1.Problem
+	95,  // 111: holdfast.journal.v1.OrderFaulted.error:type_name -> holdfast.problem.v1.Problem
+	95,  // 112: holdfast.journal.v1.OrderCancelled.error:type_name -> holdfast.problem.v1.Problem
+	4,   // 113: holdfast.journal.v1.OrderReopened.how:type_name -> holdfast.journal.v1.Reopening
+	12,  // 114: holdfast.journal.v1.OrderRow.labels:type_name -> holdfast.journal.v1.Label
+	88,  // 115: holdfast.journal.v1.OpenRow.overflow:type_name -> holdfast.journal.v1.Overflow
+	92,  // 116: holdfast.journal.v1.DefinitionRow.retirement:type_name -> holdfast.journal.v1.Retirement
+	91,  // 117: holdfast.journal.v1.DefinitionRow.routes:type_name -> holdfast.journal.v1.Route
+	118, // [118:118] is the sub-list for method output_type
+	118, // [118:118] is the sub-list for method input_type
+	118, // [118:118] is the sub-list for extension type_name
+	118, // [118:118] is the sub-list for extension extendee
+	0,   // [0:118] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_journal_v1_journal_proto_init() }

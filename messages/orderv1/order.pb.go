@@ -422,12 +422,12 @@ type WorkOrder struct {
 	// The input, one JSON value in UTF-8. Empty means an empty object.
 	Input []byte `protobuf:"bytes,3,opt,name=input,proto3" json:"input,omitempty"`
 	// Orders with the same key run one after another, in the order of their acceptance. One that faults holds the key until
-	// it is released, unless its definition says otherwise. Empty: no key. At most 256 bytes.
+	// it is released, unless its definition says otherwise. Empty: what the definition says, or no key. At most 256 bytes.
 	OrderKey string `protobuf:"bytes,4,opt,name=order_key,json=orderKey,proto3" json:"order_key,omitempty"`
-	// From 0, the lowest and the default, to 9: higher is dispatched first. Orders of priority 5 and higher are interactive:
-	// under load they are still accepted when others no longer are.
+	// From 0, the lowest, to 9: higher is dispatched first. Orders of priority 5 and higher are interactive: under load they
+	// are still accepted when others no longer are. 0: what the definition says, or 0.
 	Priority int32 `protobuf:"varint,5,opt,name=priority,proto3" json:"priority,omitempty"`
-	// Labels to find the order by. At most 16; names of at most 63 bytes, values of at most 256.
+	// Labels to find the order by. At most 16; names of at most 63 bytes, values of at most 256. The definition may add others.
 	Labels map[string]string `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// When the order faults with a timeout error if it has not ended, from 1970 to 2200. Unset: never.
 	Deadline *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=deadline,proto3" json:"deadline,omitempty"`
