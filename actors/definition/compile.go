@@ -53,6 +53,7 @@ func check(document []byte, limits Limits, stored bool) (*workflow.Definition, [
 		opened:    make(map[string]any),
 		read:      make(map[string]*node),
 		protos:    make(map[string]*protoregistry.Files),
+		bundles:   make(map[string]bundled),
 	}
 	c.stored = stored
 	if len(document) > limits.Document {
@@ -90,12 +91,15 @@ type compiler struct {
 
 	// components holds the reusable components: authentications, errors, functions, retries and timeouts.
 	components map[string]*node
-	// resources are documents elsewhere, by their addresses, opened those of OpenAPI that were read, protos those that describe services, and
-	// read the others.
+	// resources are documents elsewhere, by their addresses, opened those of OpenAPI and AsyncAPI that were read, protos those that describe
+	// services, and read the others.
 	resources map[string][]byte
 	opened    map[string]any
 	protos    map[string]*protoregistry.Files
 	read      map[string]*node
+	// bundles are the schemas of documents of AsyncAPI that were compiled, by themselves as JSON, bundledParts how large all of them are.
+	bundles      map[string]bundled
+	bundledParts int
 	// extensions are those of all tasks.
 	extensions []*extension
 	// catalogs are the addresses below which functions are, by the names of the catalogs.

@@ -159,7 +159,26 @@ func FuzzPath(f *testing.F) {
 
 // FuzzOpenAPI: no document of OpenAPI makes the compiling of a call panic, or take long; what can be called makes a request.
 func FuzzOpenAPI(f *testing.F) {
-	content, err := os.ReadFile("testdata/golden/openapi")
+	f.Add([]byte("swagger: '2.0'\npaths: {/a: {$ref: '#/paths/~1b'}, /b: {$ref: '#/paths/~1a'}}\n"))
+	f.Add([]byte("a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nswagger: '2.0'\npaths: *c\n"))
+	fuzzResources(f, "testdata/golden/openapi",
+		"do:\n- a: {call: openapi, with: {document: {endpoint: 'https://example.com/x'}, operationId: change, parameters: {id: 1, body: 2}}}\n")
+}
+
+// FuzzAsyncAPI: no document of AsyncAPI makes the compiling of a call panic, or take long; what can be called makes a request.
+func FuzzAsyncAPI(f *testing.F) {
+	f.Add([]byte("asyncapi: 3.0.0\nservers: {production: {host: x, protocol: http}}\noperations: {create: {action: receive, channel: {$ref: " +
+		"'#/channels/c'}}}\nchannels: {c: {address: a, messages: {m: {payload: {$ref: '#'}}}}}\n"))
+	const with = "server: {name: production}, message: {payload: {id: 1, user: {id: x}}, headers: {a: b}}}}\n"
+	fuzzResources(f, "testdata/golden/asyncapi",
+		"do:\n- a: {call: asyncapi, with: {document: {endpoint: 'https://example.com/x'}, operation: create, "+with,
+		"do:\n- a: {call: asyncapi, with: {document: {endpoint: 'https://example.com/x'}, channel: /orders, "+with)
+}
+
+// fuzzResources compiles each of several tasks that call what is described by resources, of which a golden file has some.
+func fuzzResources(f *testing.F, golden string, tasks ...string) {
+	f.Helper()
+	content, err := os.ReadFile(golden)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -169,28 +188,27 @@ func FuzzOpenAPI(f *testing.F) {
 			f.Add([]byte(document))
 		}
 	}
-	f.Add([]byte("swagger: '2.0'\npaths: {/a: {$ref: '#/paths/~1b'}, /b: {$ref: '#/paths/~1a'}}\n"))
-	f.Add([]byte("a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nswagger: '2.0'\npaths: *c\n"))
-	const calling = head + "do:\n- a: {call: openapi, with: {document: {endpoint: 'https://example.com/x'}, operationId: change, parameters: {id: 1, body: 2}}}\n"
 	f.Fuzz(func(t *testing.T, resource []byte) {
-		whole, err := messages.WithResources([]byte(calling), map[string][]byte{"https://example.com/x": resource})
-		if err != nil {
-			t.Fatal(err)
-		}
-		start := time.Now()
-		def, mistakes := Compile(whole, Limits{Document: 64 << 10})
-		if took := time.Since(start); took > fuzzTime {
-			t.Errorf("took %s", took)
-		}
-		if (def == nil) == (len(mistakes) == 0) {
-			t.Errorf("a definition: %t, and %d mistakes", def != nil, len(mistakes))
-		}
-		if def == nil {
-			return
-		}
-		call, _ := def.Tasks["/do/0/a"].Kind.(*workflow.Call)
-		if v, err := call.With.Eval(workflow.NewValue([]byte("{}")), &workflow.Args{}); err != nil || !json.Valid(v.JSON()) {
-			t.Errorf("the request %s: %v", v.JSON(), err)
+		for _, calling := range tasks {
+			whole, err := messages.WithResources([]byte(head+calling), map[string][]byte{"https://example.com/x": resource})
+			if err != nil {
+				t.Fatal(err)
+			}
+			start := time.Now()
+			def, mistakes := Compile(whole, Limits{Document: 64 << 10})
+			if took := time.Since(start); took > fuzzTime {
+				t.Errorf("took %s", took)
+			}
+			if (def == nil) == (len(mistakes) == 0) {
+				t.Errorf("a definition: %t, and %d mistakes", def != nil, len(mistakes))
+			}
+			if def == nil {
+				continue
+			}
+			call, _ := def.Tasks["/do/0/a"].Kind.(*workflow.Call)
+			if v, err := call.With.Eval(workflow.NewValue([]byte("{}")), &workflow.Args{}); err != nil || !json.Valid(v.JSON()) {
+				t.Errorf("the request %s: %v", v.JSON(), err)
+			}
 		}
 	})
 }

@@ -104,15 +104,20 @@ func (r *request) method(n *node) bool {
 func (r *request) pairs(n *node, name string) {
 	switch {
 	case n.kind == objectKind:
-		for _, item := range n.items {
-			if item.kind == objectKind || item.kind == listKind && name == "headers" {
-				r.c.atf(item, "%q must be a string, a number, true or false, but is %s", item.property(), item.describe())
-			}
-		}
+		r.c.scalars(n, name == "query")
 	case !n.isExpression():
 		r.c.atf(n, "%q must be an object such as {name: value}, or an expression in ${ }, but is %s", name, n.describe())
 	}
 	r.property(name, n)
+}
+
+// scalars checks that the values of an object are texts, numbers and the like, or perhaps lists.
+func (c *compiler) scalars(n *node, lists bool) {
+	for _, item := range n.items {
+		if item.kind == objectKind || item.kind == listKind && !lists {
+			c.atf(item, "%q must be a string, a number, true or false, but is %s", item.property(), item.describe())
+		}
+	}
 }
 
 // endpoint reads where a request goes to, and who says that it comes.

@@ -176,6 +176,10 @@ func (c *compiler) callTask(o object, t *workflow.Task, s scope) {
 		if v := o.required("with"); v != nil {
 			c.grpcCall(v, t, s)
 		}
+	case n.text == "asyncapi":
+		if v := o.required("with"); v != nil {
+			c.asyncapiCall(v, t, s)
+		}
 	case slices.Contains(protocols, n.text):
 		c.atf(n, notYet+", or call an activity of an adapter", fmt.Sprintf("the call %q", n.text))
 	case strings.Contains(n.text, "${"):

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
 )
@@ -74,13 +72,9 @@ var pathName = regexp.MustCompile(`\{([^{}]*)\}`)
 
 // operation finds an operation in an OpenAPI document; nil after a mistake.
 func (c *compiler) operation(at, id *node, content []byte, address string) *operation {
-	root, read := c.opened[address]
-	if !read {
-		if err := yaml.Unmarshal(content, &root); err != nil { // JSON is YAML, too
-			c.atf(at, "the resource %s is neither JSON nor YAML", shorten(address, 200))
-			return nil
-		}
-		c.opened[address] = root
+	root, ok := c.open(at, content, address)
+	if !ok {
+		return nil
 	}
 	top := outside{value: root}
 	version := top.get(root, "openapi").text()

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/holdfast-run/holdfast/messages"
 )
 
@@ -83,6 +85,20 @@ func (c *compiler) readResource(n *node, content []byte, address string) *node {
 	return root
 }
 
+// open reads a resource that is JSON or YAML, as its author may write it; false after a mistake.
+func (c *compiler) open(at *node, content []byte, address string) (root any, ok bool) {
+	root, read := c.opened[address]
+	if read {
+		return root, true
+	}
+	if err := yaml.Unmarshal(content, &root); err != nil { // JSON is YAML, too
+		c.atf(at, "the resource %s is neither JSON nor YAML", shorten(address, 200))
+		return nil, false
+	}
+	c.opened[address] = root
+	return root, true
+}
+
 // outside is a value in a resource. What is wrong there is told where the definition refers to it.
 type outside struct{ value any }
 
@@ -96,6 +112,12 @@ func (o outside) get(root any, name string) outside {
 func (o outside) text() string {
 	s, _ := o.value.(string)
 	return s
+}
+
+// names are the names of an object's properties, in the order of the alphabet.
+func (o outside) names() []string {
+	object, _ := o.value.(map[string]any)
+	return sortedNames(object)
 }
 
 // list are the elements of a list.

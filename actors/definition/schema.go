@@ -82,6 +82,16 @@ func (c *compiler) jsonSchema(document *node, draft *jsonschema.Draft) workflow.
 		c.atf(document, "the schema has more than %d parts: simplify it", maxSchema)
 		return nil
 	}
+	s, err := compileSchema(document.value(), draft)
+	if err != nil {
+		c.schemaMistake(document, err)
+		return nil
+	}
+	return s
+}
+
+// compileSchema compiles a JSON schema that refers to nothing outside of itself.
+func compileSchema(document any, draft *jsonschema.Draft) (*schema, error) {
 	js := jsonschema.NewCompiler()
 	js.DefaultDraft(draft)
 	js.AssertFormat() // whatever the draft: by themselves, some drafts only take note of a format
@@ -93,21 +103,19 @@ func (c *compiler) jsonSchema(document *node, draft *jsonschema.Draft) workflow.
 		}
 		return p.re, nil
 	})
-	err := js.AddResource(schemaURL, document.value())
-	var compiled *jsonschema.Schema
-	if err == nil {
-		compiled, err = js.Compile(schemaURL)
+	if err := js.AddResource(schemaURL, document); err != nil {
+		return nil, err //nolint:wrapcheck // the caller says what it is about
 	}
+	compiled, err := js.Compile(schemaURL)
 	if err != nil {
-		c.schemaMistake(document, err)
-		return nil
+		return nil, err //nolint:wrapcheck // as above
 	}
 	cost := newSchemaCost(compiled)
 	s := &schema{compiled: compiled, cost: cost.costs(partCost)}
 	if cost.texts() {
 		s.text = cost.costs(textCost)
 	}
-	return s
+	return s, nil
 }
 
 // noLoader refuses to load what a schema refers to.
@@ -182,16 +190,9 @@ func (s *schema) Validate(v *workflow.Value, m *workflow.Meter) error {
 	if err != nil {
 		return err
 	}
-	size := &valueSize{}
-	if err := size.visit(decoded, 1); err != nil {
+	cost, err := s.costOf(decoded)
+	if err != nil {
 		return err
-	}
-	cost := bounded(s.cost[min(size.depth, len(s.cost)-1)], size.parts)
-	if s.text != nil {
-		cost += bounded(s.text[min(size.depth, len(s.text)-1)], size.bytes)
-	}
-	if cost > maxChecks {
-		return errors.New("the value is too large or too deep to be checked with this schema: simplify the schema")
 	}
 	m.Check(int(cost))
 	err = s.compiled.Validate(decoded)
@@ -217,6 +218,22 @@ func (s *schema) Validate(v *workflow.Value, m *workflow.Meter) error {
 		b.WriteString(say(p))
 	}
 	return errors.New(b.String())
+}
+
+// costOf bounds what it takes to check a value. An error says that it is too much, or that the value can't be checked.
+func (s *schema) costOf(decoded any) (int64, error) {
+	size := &valueSize{}
+	if err := size.visit(decoded, 1); err != nil {
+		return 0, err
+	}
+	cost := bounded(s.cost[min(size.depth, len(s.cost)-1)], size.parts)
+	if s.text != nil {
+		cost += bounded(s.text[min(size.depth, len(s.text)-1)], size.bytes)
+	}
+	if cost > maxChecks {
+		return 0, errors.New("the value is too large or too deep to be checked with this schema: simplify the schema")
+	}
+	return cost, nil
 }
 
 // bounded is how much many cost, or more than maxChecks.

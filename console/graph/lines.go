@@ -113,6 +113,9 @@ func (b *builder) calls(name string, with *value) []string {
 	case "grpc":
 		return append(lines, oneLine(with.get("service", "name").show()+"."+with.get("method").show()))
 	case "asyncapi":
+		if channel := with.get("channel"); channel != nil { // of AsyncAPI 2
+			return append(lines, oneLine(channel.show()))
+		}
 		return append(lines, oneLine(with.get("operation").show()))
 	}
 	return lines

@@ -29,7 +29,8 @@ var broken = map[string]string{
 	"a key twice":    "document: { dsl: 1.0.3, dsl: 1.0.3, namespace: a, name: b, version: 1.0.0 }\n" + tasks,
 
 	"unknown construct":  head + "do: [ { a: { dance: {} } } ]",
-	"not yet supported":  head + "do: [ { a: { call: asyncapi, with: { channel: a } } } ]",
+	"not yet supported":  head + "do: [ { a: { call: mcp, with: { method: tools/call } } } ]",
+	"no message":         head + "do: [ { a: { call: asyncapi, with: { document: { endpoint: 'http://a' }, channel: a } } } ]",
 	"incomplete service": head + "do: [ { a: { call: grpc, with: { method: get, service: { host: localhost } } } } ]",
 	"missing proto":      head + "do: [ { a: { call: grpc, with: { proto: { endpoint: 'http://a' }, method: Get, service: { host: a, name: A } } } } ]",
 	"bad address":        head + "do: [ { a: { call: http, with: { method: get, endpoint: 'ftp://localhost' } } } ]",
