@@ -200,6 +200,24 @@ func (s *side) close() {
 	}
 }
 
+// catchUp has the node own what it is to own, should that have changed while it started. What is moved meanwhile is told after that.
+func (s *side) catchUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var take, give []messages.Partition
+	s.town.mu.Lock()
+	for p, i := range s.town.desired {
+		if i == s.index {
+			take = append(take, messages.Partition(p))
+		} else {
+			give = append(give, messages.Partition(p))
+		}
+	}
+	s.town.mu.Unlock()
+	s.host.Take(take...)
+	s.host.Give(give...)
+}
+
 // counting counts the commits that were refused because their epoch was old, and the acceptances without one.
 type counting struct {
 	*memory.Journal

@@ -56,7 +56,7 @@ func Described(set *descriptorpb.FileDescriptorSet) (*protoregistry.Files, error
 			whole.File, has[path] = append(whole.File, protodesc.ToFileDescriptorProto(WellKnownFile(path))), true
 		}
 	}
-	for i := 0; i < len(whole.GetFile()); i++ {
+	for i := 0; i < len(whole.GetFile()); i++ { //nolint:intrange // the list grows
 		for _, path := range whole.GetFile()[i].GetDependency() {
 			if has[path] {
 				continue

@@ -72,15 +72,15 @@ func repeatableMethod(m protoreflect.MethodDescriptor) bool {
 // service reads where a service is, and who says that a call comes. It returns the name; nil after a mistake.
 func (r *request) service(n *node) (name *node) {
 	o := r.c.object(n, "the property \"service\"", "name", "host", "port", "authentication")
-	if name = o.required("name"); name != nil {
-		if !r.c.isString(name, "name") {
-			name = nil
-		} else if !servicePattern.MatchString(name.text) {
-			r.c.atf(name, "\"name\" must be the full name of a service such as \"shop.v1.Orders\", but is %s", name.describe())
-			name = nil
-		} else {
-			r.property("service", name)
-		}
+	switch name = o.required("name"); {
+	case name == nil:
+	case !r.c.isString(name, "name"):
+		name = nil
+	case !servicePattern.MatchString(name.text):
+		r.c.atf(name, "\"name\" must be the full name of a service such as \"shop.v1.Orders\", but is %s", name.describe())
+		name = nil
+	default:
+		r.property("service", name)
 	}
 	if v := o.required("host"); v != nil && r.c.isString(v, "host") {
 		if !hostPattern.MatchString(v.text) {
@@ -109,8 +109,8 @@ func (r *request) described(m protoreflect.MethodDescriptor, files *protoregistr
 	case err != nil:
 		r.c.atf(at, "the messages of the method %s can't be described: %v", m.FullName(), err)
 	case len(text) > maxDescription:
-		r.c.atf(at, "the messages of the method %s take %d bytes to describe, more than the %d that each call can hand to its adapter: leave out "+
-			"what of them is not needed", m.FullName(), len(text), maxDescription)
+		r.c.atf(at, "the messages of the method %s take %d bytes to describe, more than the %d that each call can hand to its adapter: leave "+
+			"out what of them is not needed", m.FullName(), len(text), maxDescription)
 	default:
 		r.name("description")
 		writeString(&r.literal, text)

@@ -58,7 +58,7 @@ var forms = map[string]string{
 	"the property \"for\"":      "{each: item, in: .items}", "the property \"fork\"": "{branches: [{name: {set: …}}]}",
 	"the property \"errors\"": "{with: {status: 503}}", "the property \"export\"": "{as: \"${ $context + . }\"}",
 	"the property \"input\"": "{from: \"${ .order }\"}", "the property \"jitter\"": "{from: PT0S, to: PT2S}",
-	"the property \"labels\"":    "{customer: \"${ .customer }\"}",
+	"the property \"labels\"":  "{customer: \"${ .customer }\"}",
 	"the property \"message\"": "{payload: {orderId: \"${ .id }\"}}", "the property \"server\"": "{name: production}",
 	"the property \"variables\"": "{environment: dev}",
 	"the property \"limit\"":     "{attempt: {count: 3}}", "the property \"output\"": "{as: \"${ .id }\"}",

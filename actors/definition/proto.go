@@ -118,8 +118,7 @@ func compileProto(source []byte, depth int) (*descriptorpb.FileDescriptorProto, 
 		return nil, fmt.Errorf("line %d: it is nested more than %d deep", line, depth)
 	}
 	file, err := linkProto(source)
-	var at reporter.ErrorWithPos
-	if errors.As(err, &at) {
+	if at, is := errors.AsType[reporter.ErrorWithPos](err); is {
 		return nil, fmt.Errorf("line %d: %w", at.GetPosition().Line, at.Unwrap())
 	}
 	return file, err

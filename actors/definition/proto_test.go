@@ -14,54 +14,64 @@ import (
 )
 
 // setOf compiles files, by their names, into what protoc writes of them.
-func setOf(t testing.TB, sources ...string) []byte {
-	t.Helper()
+func setOf(tb testing.TB, sources ...string) []byte {
+	tb.Helper()
 	set := &descriptorpb.FileDescriptorSet{}
 	for i, source := range sources {
 		file, err := linkProto([]byte(source))
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
-		file.Name = proto.String(string(rune('a'+i)) + ".proto")
+		file.Name = new(string(rune('a'+i)) + ".proto")
 		set.File = append(set.File, file)
 	}
 	encoded, err := proto.Marshal(set)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return encoded
 }
 
+// serviceOf is what was found, which has to be a service.
+func serviceOf(tb testing.TB, found protoreflect.Descriptor) protoreflect.ServiceDescriptor {
+	tb.Helper()
+	s, is := found.(protoreflect.ServiceDescriptor)
+	if !is {
+		tb.Fatalf("%v is no service", found)
+	}
+	return s
+}
+
 // methodOf finds a method in what describes it.
-func methodOf(t testing.TB, content []byte, service, name protoreflect.Name) (string, protoreflect.MethodDescriptor) {
-	t.Helper()
+func methodOf(tb testing.TB, content []byte, service, name protoreflect.Name) (string, protoreflect.MethodDescriptor) {
+	tb.Helper()
 	files, err := protoFiles(content, 64)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	found, err := files.FindDescriptorByName(protoreflect.FullName(service))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	text, err := described(found.(protoreflect.ServiceDescriptor).Methods().ByName(name), files)
+	text, err := described(serviceOf(tb, found).Methods().ByName(name), files)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	encoded, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	set := &descriptorpb.FileDescriptorSet{}
 	if err := messages.DecodeDescription(encoded, set); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if files, err = messages.Described(set); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if found, err = files.FindDescriptorByName(protoreflect.FullName(service)); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return set.String(), found.(protoreflect.ServiceDescriptor).Methods().ByName(name)
+	return set.String(), serviceOf(tb, found).Methods().ByName(name)
 }
 
 // TestDescribed: what an adapter gets has all that a method needs, and nothing else.
@@ -132,20 +142,20 @@ func TestDescribedOfSeveral(t *testing.T) {
 	t.Parallel()
 	file := func(name string, imports []string, public []int32, message, of string) *descriptorpb.FileDescriptorProto {
 		f := &descriptorpb.FileDescriptorProto{
-			Name: &name, Syntax: proto.String("proto3"), Dependency: imports, PublicDependency: public,
+			Name: &name, Syntax: new("proto3"), Dependency: imports, PublicDependency: public,
 			MessageType: []*descriptorpb.DescriptorProto{{Name: &message}},
 		}
 		if of != "" {
 			f.MessageType[0].Field = []*descriptorpb.FieldDescriptorProto{{
-				Name: proto.String("f"), JsonName: proto.String("f"), Number: proto.Int32(1), TypeName: &of,
+				Name: new("f"), JsonName: new("f"), Number: new(int32(1)), TypeName: &of,
 				Type: descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
 			}}
 		}
 		return f
 	}
 	first := file("a.proto", []string{"b.proto", "unused.proto"}, nil, "A", ".C")
-	first.Service = []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("S"), Method: []*descriptorpb.MethodDescriptorProto{{
-		Name: proto.String("M"), InputType: proto.String(".A"), OutputType: proto.String(".A"),
+	first.Service = []*descriptorpb.ServiceDescriptorProto{{Name: new("S"), Method: []*descriptorpb.MethodDescriptorProto{{
+		Name: new("M"), InputType: new(".A"), OutputType: new(".A"),
 	}}}}
 	encoded, err := proto.Marshal(&descriptorpb.FileDescriptorSet{File: []*descriptorpb.FileDescriptorProto{
 		first, file("b.proto", []string{"c.proto"}, []int32{0}, "B", ""), file("c.proto", nil, nil, "C", ""), file("unused.proto", nil, nil, "U", ""),

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net"
 	"strings"
 	"sync"
@@ -230,9 +231,7 @@ func at(address, method string, more ...object) object {
 		"namespace": "shop", "service": "shop.v1.Orders", "method": method, "host": host, "port": json.Number(port), "description": orders().text,
 	}
 	for _, m := range more {
-		for name, v := range m {
-			o[name] = v
-		}
+		maps.Copy(o, m)
 	}
 	return o
 }
@@ -336,7 +335,7 @@ func TestInvalid(t *testing.T) {
 func importing(t *testing.T) string {
 	t.Helper()
 	text, err := proto.Marshal(&descriptorpb.FileDescriptorSet{File: []*descriptorpb.FileDescriptorProto{
-		{Name: proto.String("a.proto"), Dependency: []string{"b.proto"}},
+		{Name: new("a.proto"), Dependency: []string{"b.proto"}},
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -126,18 +126,20 @@ func TestSecrets(t *testing.T) {
 		return at(address, "Get", object{"arguments": object{argument: nil}, "sealed": object{"/arguments/" + argument: of}})
 	}
 	b.output(o("id", secret("token")))
-	with := o("id", secret("token"))
-	with["authentication"] = object{"bearer": nil}
-	with["sealed"].(object)["/authentication/bearer"] = secret("token")
-	with["arguments"].(object)["labels"] = object{"a": nil}
-	with["sealed"].(object)["/arguments/labels/a"] = object{"authorization": "parameter"}
+	sealed := object{
+		"/arguments/id": secret("token"), "/arguments/labels/a": object{"authorization": "parameter"},
+		"/authentication/bearer": secret("token"),
+	}
+	with := at(address, "Get", object{
+		"arguments": object{"id": nil, "labels": object{"a": nil}}, "sealed": sealed, "authentication": object{"bearer": nil},
+	})
 	b.output(with)
 	if fmt.Sprint(got.header["authorization"]) != "[Bearer s3cr3t]" || !strings.Contains(got.input.String(), `value:"s3cr3t"`) {
 		t.Errorf("%v, %v", got.header, got.input)
 	}
 	with["authentication"] = object{"basic": nil}
-	with["sealed"].(object)["/authentication/basic"] = secret("login")
-	delete(with["sealed"].(object), "/authentication/bearer")
+	sealed["/authentication/basic"] = secret("login")
+	delete(sealed, "/authentication/bearer")
 	b.output(with)
 	if fmt.Sprint(got.header["authorization"]) != "[Basic dTpzM2NyM3Q=]" {
 		t.Errorf("%v", got.header)
