@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"mime"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/eventv1"
 )
 
@@ -174,17 +174,8 @@ func dataOf(members map[string]json.RawMessage, contentType string) ([]byte, err
 			return nil, &AttributeError{"data_base64", "must be a text in base64: " + err.Error()}
 		}
 		return raw, nil
-	case hasData && !isJSON(contentType) && json.Unmarshal(data, &text) == nil:
+	case hasData && !messages.IsJSON(contentType) && json.Unmarshal(data, &text) == nil:
 		return []byte(text), nil
 	}
 	return data, nil
-}
-
-// isJSON tells whether what has a media type is JSON; an empty one says so, too.
-func isJSON(contentType string) bool {
-	if contentType == "" {
-		return true
-	}
-	media, _, err := mime.ParseMediaType(contentType)
-	return err == nil && (strings.HasSuffix(media, "/json") || strings.HasSuffix(media, "+json"))
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"mime"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors"
 	failures "github.com/holdfast-run/holdfast/actors/failure"
+	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/eventv1"
 	"github.com/holdfast-run/holdfast/messages/nodev1"
 )
@@ -167,7 +167,7 @@ func (s *Server) encodeEvent(m *mistakes, field string, e *eventv1.Event) []byte
 	}
 	switch data := e.GetData(); {
 	case len(data) == 0:
-	case isJSON(e.GetContentType()):
+	case messages.IsJSON(e.GetContentType()):
 		if err := checkJSON(data, s.config.MaxInput, s.config.MaxDepth); err != nil {
 			m.add(field+".data", err.Error())
 			return nil
@@ -192,13 +192,4 @@ func (s *Server) checkEvent(raw []byte) error {
 		return fmt.Errorf("has %d bytes, more than the limit of %d", len(raw), s.config.MaxInput) //nolint:err113 // for people
 	}
 	return actors.CheckEvent(raw)
-}
-
-// isJSON tells whether what has a media type is JSON; an empty one says so, too.
-func isJSON(contentType string) bool {
-	if contentType == "" {
-		return true
-	}
-	media, _, err := mime.ParseMediaType(contentType)
-	return err == nil && (strings.HasSuffix(media, "/json") || strings.HasSuffix(media, "+json"))
 }

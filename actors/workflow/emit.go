@@ -93,9 +93,9 @@ func completed(event *Value, args *Args) (*Value, error) {
 	return NewValue(raw), nil
 }
 
-// emitted notes that an event of the order is durable.
+// emitted notes that an event of the order is durable. One that has faulted meanwhile has it published again if it goes on.
 func (m *machine) emitted(c Emitted) {
-	if f := m.s.frame(c.Frame); f != nil && f.emission() != nil && !f.emission().ended {
+	if f := m.s.frame(c.Frame); f != nil && f.emits() && !m.s.Ended() {
 		m.emit(&journalv1.Event_EmitEnded{EmitEnded: &journalv1.EmitEnded{Frame: f.id}})
 	}
 }

@@ -72,9 +72,9 @@ func (d *dumper) value(v reflect.Value, indent, name string) {
 		}
 	case reflect.Map:
 		keys := v.MapKeys()
-		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 		for _, k := range keys {
-			d.value(v.MapIndex(k), indent, fmt.Sprintf("%s[%s]", name, k))
+			d.value(v.MapIndex(k), indent, fmt.Sprintf("%s[%v]", name, k))
 		}
 	default:
 		d.line(indent, name, fmt.Sprint(v))
@@ -167,7 +167,7 @@ func (s *State) Wrong() string {
 		var reasons []string
 		for reason, is := range map[string]bool{
 			"inside": inside[f] > 0, "attempt": f.inFlight(), "child": f.awaits() && f.phase == phaseBlocked, "due": f.due != 0, "slowed": f.slowed != 0,
-			"failed": f.undo != nil && f.undo.failed != 0,
+			"failed": f.undo != nil && f.undo.failed != 0, "durable": f.emits() && f.phase == phaseBlocked, "events": f.listens() && inside[f] == 0,
 		} {
 			if is {
 				reasons = append(reasons, reason)

@@ -80,9 +80,9 @@ func (g generator) then(names []string) string {
 
 func (g generator) task(depth int, names []string) object {
 	t := object{}
-	kinds := []string{"call", "call", "call", "set", "switch", "raise", "wait", "run"}
+	kinds := []string{"call", "call", "call", "set", "switch", "raise", "wait", "run", "emit", "listen"}
 	if depth > 0 {
-		kinds = append(kinds, "do", "try", "try", "try", "fork", "for", "for")
+		kinds = append(kinds, "listen", "do", "try", "try", "try", "fork", "for", "for")
 	}
 	switch g.pick("kind", kinds...) {
 	case "call":
@@ -126,6 +126,10 @@ func (g generator) task(depth int, names []string) object {
 		t["raise"] = object{"error": object{"type": g.pick("type", "https://example.com/e", "${ .n }"), "status": 503}}
 	case "wait":
 		t["wait"] = g.duration()
+	case "emit":
+		t["emit"] = object{"event": object{"with": object{"source": "/s", "type": "a", "data": g.expression()}}}
+	case "listen":
+		g.listen(t, depth-1)
 	case "do":
 		t["do"] = g.list(depth - 1)
 	case "fork":
@@ -164,6 +168,38 @@ func (g generator) task(depth int, names []string) object {
 		t["then"] = g.then(names)
 	}
 	return t
+}
+
+// listen draws what a task listens for, and what it does with each event.
+func (g generator) listen(t object, depth int) {
+	filter := func() object {
+		f := object{"with": object{"type": "a"}}
+		switch g.pick("correlate", "", "", "expect", "first") {
+		case "expect":
+			f["correlate"] = object{"c": object{"from": "${ .data.c }", "expect": g.pick("expect", "${ 1 }", "${ .n }")}}
+		case "first":
+			f["correlate"] = object{"c": object{"from": "${ .data.c }"}}
+		}
+		return f
+	}
+	to := object{}
+	switch g.pick("to", "one", "all", "any", "until", "until") {
+	case "one":
+		to["one"] = filter()
+	case "all":
+		to["all"] = []any{filter(), filter()}
+	case "any":
+		to["any"] = []any{filter(), filter()}
+	case "until":
+		to["any"] = []any{filter()}
+		if to["until"] = "${ length > 1 }"; g.oneIn(2) {
+			to["until"] = object{"one": filter()}
+		}
+	}
+	t["listen"] = object{"to": to}
+	if depth >= 0 && g.oneIn(2) {
+		t["foreach"] = object{"item": "event", "do": g.list(depth)}
+	}
 }
 
 // loop draws what a task goes through, and how.

@@ -384,8 +384,11 @@ func (f *frame) unheard() bool {
 	return f.listening() != nil && slices.ContainsFunc(f.listening().ears, func(x *ear) bool { return !x.known })
 }
 
-// listenEffects are those that tell slots what they may not know of the events and of the listeners of frames.
+// listenEffects are those that tell slots what they may not know of the events and of the listeners of frames, while the order is open.
 func (s *State) listenEffects(frames ...*frame) []Effect {
+	if s.Ended() {
+		return nil
+	}
 	var out []Effect
 	for _, f := range frames {
 		if f != nil && f.emits() {

@@ -116,9 +116,11 @@ func (m *model) home(frame uint32) uint32 {
 
 // runsBranches tells whether a task runs branches.
 func runsBranches(t *workflow.Task) bool {
-	switch t.Kind.(type) {
+	switch k := t.Kind.(type) {
 	case *workflow.Fork, *workflow.For:
 		return true
+	case *workflow.Listen:
+		return k.Each != nil
 	}
 	return false
 }

@@ -77,7 +77,7 @@ func (m *model) follow(ev *journalv1.Event) {
 	skipped, intake := p.skipped, p.intake
 	p.skipped, p.intake = false, false
 	switch e := ev.GetKind().(type) {
-	case *journalv1.Event_LateResult, *journalv1.Event_ParentTold:
+	case *journalv1.Event_LateResult, *journalv1.Event_ParentTold, *journalv1.Event_ListenerForgotten:
 		return
 	case *journalv1.Event_KeyReleased:
 		if !p.holds() {
@@ -121,7 +121,8 @@ func (m *model) follow(ev *journalv1.Event) {
 		}
 		p.stopping = p.stopping || e.StopRequested.GetFrame() == 0
 	case *journalv1.Event_AttemptEnded, *journalv1.Event_AttemptSent, *journalv1.Event_AttemptLost, *journalv1.Event_AttemptFound, *journalv1.Event_ChildFaulted,
-		*journalv1.Event_ChildEnded: // of what is under way already
+		*journalv1.Event_ChildEnded, *journalv1.Event_EmitEnded, *journalv1.Event_ListenerKnown,
+		*journalv1.Event_EventConsumed: // of what is under way already
 	case *journalv1.Event_AttemptOverdue:
 		if !e.AttemptOverdue.GetGoesOn() && (p.queued || p.suspended && !p.stopping) {
 			m.t.Fatalf("an order that is halted did\n%s\n%+v", show(ev), *p)

@@ -53,6 +53,7 @@ type model struct {
 	phase              phase
 	undo               undoing
 	back               returning
+	events             eventing
 	// looped is, for each branch, when all would be over that was given back in it, had that been so once a second.
 	looped map[uint32]time.Time
 	// shadow follows each event, and reopenedAt has what the state says of reopenings before.
@@ -92,13 +93,13 @@ func newModel(t *rapid.T) *model {
 	}
 	limits := workflow.Limits{
 		Steps: rapid.IntRange(1, 12).Draw(t, "steps"), Events: 160, StopGrace: 10 * time.Second,
-		Loops: rapid.IntRange(1, 8).Draw(t, "loops"),
+		Loops: rapid.IntRange(1, 8).Draw(t, "loops"), Behind: 2, Consumed: 1 << 20,
 	}
 	return &model{
 		t: t, def: def, limits: limits, now: began, live: workflow.New(def, limits),
 		frames: map[uint32]string{}, work: map[string]*work{}, looped: map[uint32]time.Time{},
 		shadow: workflow.New(def, limits), reopenedAt: map[*journalv1.Event]place{},
-		undo: newUndoing(), back: returning{next: 1, unwinding: map[uint32]bool{}},
+		undo: newUndoing(), back: returning{next: 1, unwinding: map[uint32]bool{}}, events: newEventing(),
 	}
 }
 
@@ -132,7 +133,7 @@ func (m *model) draw() []workflow.Command {
 	for range rapid.IntRange(1, 3).Draw(m.t, "batch") {
 		switch rapid.SampledFrom([]string{
 			"result", "result", "result", "old", "fire", "fire", "due", "sent", "lost", "found", "goes on", "cancel", "start", "take up", "continue", "continue", "fault", "accept",
-			"reopen", "reopen", "suspend", "resume", "release", "complete", "child", "child", "told",
+			"reopen", "reopen", "suspend", "resume", "release", "complete", "child", "child", "told", "slot", "slot", "slot",
 		}).Draw(m.t, "command") {
 		case "result":
 			out = append(out, m.result(m.keys(true)))
@@ -196,6 +197,8 @@ func (m *model) draw() []workflow.Command {
 			}
 		case "child":
 			out = append(out, m.childResult())
+		case "slot":
+			out = append(out, m.slotSays())
 		case "told":
 			out = append(out, workflow.Told{Version: m.live.Result().Version - messages.Version(rapid.IntRange(0, 1).Draw(m.t, "old"))})
 		case "accept":
@@ -302,6 +305,7 @@ func (m *model) commit(events []*journalv1.Event) {
 	before := m.inFlight()
 	for _, ev := range events {
 		m.version++
+		m.noteEvent(ev)
 		m.checkBeside(ev)
 		m.noteBranch(ev)
 		m.noteReturn(ev)
@@ -358,6 +362,7 @@ func (m *model) check() {
 	if m.phase.stopping && m.phase.queued { // what it has done is undone in its turn
 		pending = !m.ended() && (m.undo.compensates && len(m.undo.done) > 0 || len(m.undo.under) > 0)
 	}
+	pending = pending && len(m.publishing())+len(m.unheard())+len(m.deaf()) == 0 // else something is told to slots
 	if m.ended() && status != m.phase.end || !m.ended() && m.live.Ended() || (status == orderv1.Status_STATUS_PENDING) != pending ||
 		(status == orderv1.Status_STATUS_SUSPENDED) != (m.phase.suspended && !m.phase.stopping) || m.live.HoldsKey() != m.phase.holds() {
 		m.t.Fatalf("status is %s, holding its key %t: %+v", status, m.live.HoldsKey(), m.phase)
@@ -383,6 +388,7 @@ func (m *model) check() {
 	m.checkOverflow()
 	m.checkDoubts()
 	m.checkUndo()
+	m.checkEvents()
 	if len(want) > 0 {
 		m.t.Fatalf("in flight, but not outstanding: %v", want)
 	}
@@ -392,12 +398,14 @@ func (m *model) check() {
 			m.t.Fatalf("due at %s, but nothing happens then: %v", due, err)
 		}
 	}
-	switch flying := len(m.inFlight())+len(m.awaited()) > 0; {
+	flying := len(m.inFlight())+len(m.awaited())+len(m.publishing())+len(m.unheard()) > 0
+	ending := len(m.deaf()) > 0 // there is a slot that does not know what it need not know soon
+	switch {
 	case m.ended() && (more || flying || !m.live.NextDue().IsZero()):
-		m.t.Fatalf("ended, but something is outstanding or due at %s", m.live.NextDue())
-	case status == orderv1.Status_STATUS_WAITING && (more || flying || m.live.NextDue().IsZero()):
-		m.t.Fatal("waiting, but not for a time alone")
-	case status == orderv1.Status_STATUS_RUNNING && !more && !flying:
+		m.t.Fatalf("ended, but something is outstanding or due at %s:\n%+v", m.live.NextDue(), m.live.Outstanding())
+	case status == orderv1.Status_STATUS_WAITING && (more || flying || ending || m.live.NextDue().IsZero() && !m.live.Listens()):
+		m.t.Fatal("waiting, but not for a time or for events alone")
+	case status == orderv1.Status_STATUS_RUNNING && !more && !flying && !ending:
 		m.t.Fatal("running, but nothing is under way")
 	case status == orderv1.Status_STATUS_SUSPENDED && (more || !m.live.NextDue().IsZero()):
 		m.t.Fatalf("suspended, but more is to do, or due at %s", m.live.NextDue())
@@ -420,6 +428,8 @@ func (m *model) finish() {
 			c := m.reopen()
 			c.Deadline = m.now.Add(time.Hour).UnixNano()
 			m.turn([]workflow.Command{c})
+		case m.ended() && len(m.deaf()) > 0:
+			m.turn([]workflow.Command{m.slotsAnswer()})
 		case m.ended():
 			m.turn([]workflow.Command{workflow.Told{Version: m.live.Result().Version}})
 			return
@@ -433,12 +443,14 @@ func (m *model) finish() {
 			m.turn([]workflow.Command{m.result(m.keys(true))})
 		case len(m.awaited()) > 0 && rapid.IntRange(0, 3).Draw(m.t, "answer") > 0:
 			m.turn([]workflow.Command{m.childResult()})
+		case len(m.publishing())+len(m.deaf())+len(m.listening()) > 0 && rapid.IntRange(0, 3).Draw(m.t, "slots") > 0:
+			m.turn([]workflow.Command{m.slotsAnswer()})
 		case !m.live.NextDue().IsZero():
 			if due := m.live.NextDue(); due.After(m.now) {
 				m.now = due
 			}
 			m.turn([]workflow.Command{workflow.TimerFired{}})
-		case len(m.inFlight())+len(m.awaited()) == 0:
+		case len(m.inFlight())+len(m.awaited())+len(m.publishing())+len(m.deaf())+len(m.listening()) == 0:
 			m.t.Fatalf("nothing is outstanding, but the order has not ended:\n%s", m.live.Dump(show))
 		}
 	}

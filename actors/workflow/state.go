@@ -126,7 +126,9 @@ func (s *State) Suspended() bool { return s.suspended && !s.Ended() && !s.leavin
 // InFlight tells whether an attempt of the order has no outcome yet, a child has not ended, or a correlation slot may not know what it is
 // to know.
 func (s *State) InFlight() bool {
-	return len(s.deaf) > 0 || slices.ContainsFunc(s.frames, func(f *frame) bool { return f.underWay() || f.emits() || f.unheard() })
+	return len(s.deaf) > 0 || slices.ContainsFunc(s.frames, func(f *frame) bool {
+		return f.underWay() || !s.Ended() && (f.emits() || f.unheard())
+	})
 }
 
 // Output returns the output of a completed order.

@@ -29,7 +29,7 @@ func TestSharesOfMemory(t *testing.T) {
 		memory int64            // that it comes to
 		has    map[string]int64 // of some shares
 	}{
-		"nothing given":                 {nodeConfig{}, 1 << 30, map[string]int64{"cache": (1 << 30) / 100 * 17}},
+		"nothing given":                 {nodeConfig{}, 1 << 30, map[string]int64{"cache": (1 << 30) / 100 * 19}},
 		"of a cgroup":                   {nodeConfig{limit: 10 << 30}, (10 << 30) / 100 * 80, nil},
 		"of a little cgroup":            {nodeConfig{limit: 100 * mib}, leastMemory, nil},
 		"memory given, beside a cgroup": {nodeConfig{limit: 10 << 30, Memory: 512 * mib}, 512 * mib, nil},
@@ -38,7 +38,7 @@ func TestSharesOfMemory(t *testing.T) {
 		"no cache": {
 			nodeConfig{Memory: 1 << 30, Shared: postgres.Config{Shards: []string{"of one"}}},
 			1 << 30,
-			map[string]int64{"cache": 0, "resident": (1 << 30) / 83 * 15},
+			map[string]int64{"cache": 0, "resident": (1 << 30) / 81 * 13},
 		},
 		"odd": {nodeConfig{Memory: 1<<30 + 7}, 1<<30 + 7, nil},
 	} {

@@ -182,7 +182,7 @@ func memoryFlags(f *pflag.FlagSet, c *nodeConfig) {
 	sizeVar(f, &c.Memory, "memory",
 		"memory of the process, of which all else has shares; at least 256MiB (80 % of what the cgroup allows; 1GiB where none does)")
 	sizeVar(f, &e.ResidentBytes, "resident",
-		"memory for orders, about; beyond it those that had nothing to do for longest leave it (15 % of --memory)")
+		"memory for orders, about; beyond it those that had nothing to do for longest leave it (13 % of --memory)")
 	sizeVar(f, &e.EvaluationBytes, "evaluating",
 		"memory for expressions that make much, and for what they have made until it is durable; beyond it their orders wait (10 % of --memory)")
 	f.Float64Var(&e.HeavyShare, "heavy-share", 0,
@@ -209,7 +209,7 @@ func diskFlags(f *pflag.FlagSet, c *nodeConfig) {
 		"free disk space below which no orders are accepted; -1: none (1GiB)")
 	sizeVar(f, &j.MemTableBytes, "memtable",
 		"size of the journal's table in memory, of which there may be three (a third of --cache, 64MiB at most)")
-	sizeVar(f, &j.CacheBytes, "cache", "size of the journal's cache; the tables in memory count to it (17 % of --memory)")
+	sizeVar(f, &j.CacheBytes, "cache", "size of the journal's cache; the tables in memory count to it (19 % of --memory)")
 }
 
 func sharedFlags(f *pflag.FlagSet, c *nodeConfig) {

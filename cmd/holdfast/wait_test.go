@@ -122,3 +122,19 @@ func TestLongValues(t *testing.T) {
 		t.Errorf("order get doesn't tell %q:\n%s", want, got)
 	}
 }
+
+// What an order lives through is told as the specification's events, by what was before the first version wanted, too.
+func TestOrderWatchLifecycle(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	f.holds(ended(orderv1.Status_STATUS_FAULTED))
+	asked := f.watched(failed(codes.Unavailable, "node is stopping"))
+	got := f.run("order", "watch", orderID, "--lifecycle", "--from", "2")
+	got.want(t, 3, `{"data":{"error":{"type":"","title":"Refused","status":409,"detail":"","instance":""},"faultedAt":"2026-01-02T03:04:07.678Z",`+
+		`"name":"activate-`+orderID+`.telecom"},"datacontenttype":"application/json","id":"3.1","source":"/orders/`+orderID+`","specversion":"1.0",`+
+		`"subject":"`+orderID+`","time":"2026-01-02T03:04:07.678Z","type":"io.serverlessworkflow.workflow.faulted.v1"}`+"\n",
+		strings.Repeat("holdfast: node is stopping (UNAVAILABLE): trying again\n", 3))
+	if (*asked)[0] != 1 {
+		t.Errorf("asked for versions %v", *asked)
+	}
+}

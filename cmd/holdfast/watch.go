@@ -10,17 +10,20 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/holdfast-run/holdfast/client"
+	"github.com/holdfast-run/holdfast/client/lifecycle"
 	"github.com/holdfast-run/holdfast/client/shown"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 )
 
 func newOrderWatch(a *app) *cobra.Command {
 	var from uint64
+	var inLifecycle bool
 	cmd := &cobra.Command{
 		Use:   "watch ID",
 		Short: "Print what happens to an order, until it has ended",
 		Long: "Print what happens to an order, until it has ended. The exit status is 0 if it completed, 3 if it faulted and 4\n" +
-			"if it was cancelled.",
+			"if it was cancelled.\n\n" +
+			"With --lifecycle it prints the lifecycle events of the Open Workflow Specification, a CloudEvent in JSON in each line.",
 		Args:              oneOrderID,
 		ValidArgsFunction: a.completeOrderID,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -31,8 +34,14 @@ func newOrderWatch(a *app) *cobra.Command {
 			defer c.close()
 			ctx, cancel := a.boundWait(cmd.Context())
 			defer cancel()
-			show := a.eventPrinter()
-			order, err := a.follow(ctx, c, args[0], from, a.tellRetry, func(ev *orderv1.HistoryEvent) error {
+			show, begin := a.eventPrinter(), from
+			if inLifecycle {
+				begin = 1 // what is told depends on what was before
+				if show, err = a.lifecyclePrinter(ctx, c, args[0], from); err != nil {
+					return err
+				}
+			}
+			order, err := a.follow(ctx, c, args[0], begin, a.tellRetry, func(ev *orderv1.HistoryEvent) error {
 				if err := show(ev); err != nil {
 					return fmt.Errorf("%w: %w", errPrint, err)
 				}
@@ -45,6 +54,7 @@ func newOrderWatch(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().Uint64Var(&from, "from", 1, "the first `version` to print")
+	cmd.Flags().BoolVar(&inLifecycle, "lifecycle", false, "print lifecycle events of the specification, as CloudEvents")
 	a.reconnectFlag(cmd)
 	return cmd
 }
@@ -68,6 +78,30 @@ func (a *app) eventPrinter() func(*orderv1.HistoryEvent) error {
 		}
 		return t.err
 	}
+}
+
+// lifecyclePrinter prints what the events of an order are in the words of the specification, from a version on, a line for each.
+func (a *app) lifecyclePrinter(ctx context.Context, c *api, id string, from uint64) (func(*orderv1.HistoryEvent) error, error) {
+	answer, err := c.Orders().Get(ctx, &orderv1.GetRequest{Id: id}, client.Patiently(a.patience(a.tellRetry)))
+	if err != nil {
+		return nil, a.outcome(ctx, err, "the order was not told", a.client.timeout)
+	}
+	teller, err := lifecycle.New(answer.GetOrder())
+	if err != nil {
+		return nil, fmt.Errorf("the node's answer: %w", err)
+	}
+	return func(ev *orderv1.HistoryEvent) error {
+		events, err := teller.Events(ev)
+		if err != nil || ev.GetVersion() < from {
+			return err //nolint:wrapcheck // it names the event
+		}
+		for _, e := range events {
+			if err := a.printJSON(shown.CloudEventOf(e)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
 }
 
 // reconnectFlag is for commands that go on while nodes come and go.

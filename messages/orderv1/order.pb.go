@@ -86,7 +86,7 @@ const (
 	Status_STATUS_PENDING Status = 1
 	// Under way.
 	Status_STATUS_RUNNING Status = 2
-	// Waiting for a point in time.
+	// Nothing to do but wait for a point in time, or for events.
 	Status_STATUS_WAITING Status = 3
 	// Ended well.
 	Status_STATUS_COMPLETED Status = 4
