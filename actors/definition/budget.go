@@ -88,10 +88,10 @@ var errTimeless = errors.New("there is neither a time nor an id to be had here")
 
 // now is when the decision is made, in seconds since 1970.
 func (b *budget) now() any {
-	if b.args == nil || b.args.Now.IsZero() {
+	if b.args == nil || b.args.Now == 0 {
 		return errTimeless
 	}
-	return float64(b.args.Now.UnixMicro()) / 1e6
+	return float64(time.Unix(0, b.args.Now).UnixMicro()) / 1e6
 }
 
 // uuid is an id that no other expression gets.

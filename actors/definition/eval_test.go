@@ -197,8 +197,8 @@ do:
 	at := time.Date(2024, 2, 29, 12, 0, 0, 123456789, time.FixedZone("", 3600))
 	args := &workflow.Args{
 		Output:   value(`"out"`),
-		Task:     &workflow.TaskArg{Task: task, Input: value(`"raw in"`), Output: value(`"raw out"`), StartedAt: at},
-		Workflow: workflow.WorkflowArg{ID: "order-1", Definition: def, Input: value(`{"w":1}`), StartedAt: at},
+		Task:     &workflow.TaskArg{Task: task, Input: value(`"raw in"`), Output: value(`"raw out"`), StartedAt: at.UnixNano()},
+		Workflow: workflow.WorkflowArg{ID: "order-1", Definition: def, Input: value(`{"w":1}`), StartedAt: at.UnixNano()},
 	}
 	for _, c := range []struct {
 		e    workflow.Expr

@@ -260,8 +260,9 @@ func (b *budget) task(t *workflow.TaskArg) (any, error) {
 	return out, nil
 }
 
-func dateTime(t time.Time) map[string]any {
-	t = t.UTC()
+// dateTime is a time, in nanoseconds since 1970, as expressions see it.
+func dateTime(at int64) map[string]any {
+	t := time.Unix(0, at).UTC()
 	return map[string]any{
 		"iso8601": t.Format(time.RFC3339Nano),
 		"epoch":   map[string]any{"seconds": int(t.Unix()), "milliseconds": int(t.UnixMilli())},

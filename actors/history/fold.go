@@ -17,7 +17,7 @@ type Pinned func(name string, hash []byte) (*workflow.Definition, error)
 
 // Fold folds the whole history of an order to its state, and tells its landmark. It fails with ErrNotFound if there is no history.
 func Fold(
-	h messages.Handle, records iter.Seq2[persistence.StoredRecord, error], pinned Pinned, limits workflow.Limits,
+	h messages.Handle, records iter.Seq2[persistence.StoredRecord, error], pinned Pinned, limits *workflow.Limits,
 ) (*workflow.State, Landmark, error) {
 	var state *workflow.State
 	var mark Landmark
@@ -41,7 +41,7 @@ func Fold(
 }
 
 // Evolve takes a state on by the events of a record; nil is the state before the first one.
-func Evolve(s *workflow.State, r *journalv1.Record, pinned Pinned, limits workflow.Limits) (*workflow.State, error) {
+func Evolve(s *workflow.State, r *journalv1.Record, pinned Pinned, limits *workflow.Limits) (*workflow.State, error) {
 	for _, ev := range r.GetEvents() {
 		if s == nil {
 			def, err := definitionOf(ev.GetOrderAccepted(), pinned)

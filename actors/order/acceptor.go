@@ -103,7 +103,7 @@ func (a *Acceptor) accept(o *journalv1.OrderAccepted) (*workflow.State, []*journ
 		OrderKey: o.GetOrderKey(), Priority: o.GetPriority(), Labels: o.GetLabels(), Deadline: o.GetDeadline(),
 		ContentHash: o.GetContentHash(), Parent: o.GetParent(), Intake: true,
 	}
-	state := workflow.New(def, p.Config.Workflow)
+	state := workflow.New(def, &p.Config.Workflow)
 	events, err := state.Decide(p.Now(), rand.Uint64(), workflow.Accept{Order: accepted, Queued: true})
 	return state, events, err
 }
@@ -151,7 +151,7 @@ func (a *Acceptor) read(ctx context.Context, o again) *nodev1.Answer {
 	p := a.parts
 	ctx, cancel := context.WithTimeout(ctx, p.Config.ReadTimeout)
 	defer cancel()
-	state, _, err := history.Fold(o.handle, p.Journal.Records(ctx, o.handle, 1), p.Catalog.Finder(ctx), p.Config.Workflow)
+	state, _, err := history.Fold(o.handle, p.Journal.Records(ctx, o.handle, 1), p.Catalog.Finder(ctx), &p.Config.Workflow)
 	a.note(o.handle.Partition(), err)
 	switch {
 	case errors.Is(err, persistence.ErrNotFound): // the id was set aside for it, and nothing more is known

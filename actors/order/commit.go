@@ -60,7 +60,7 @@ func (i *instance) load() error {
 		}
 		i.handle = e.Handle
 	}
-	state, landmark, err := history.Fold(i.handle, i.Journal.Records(ctx, i.handle, 1), i.Catalog.Finder(ctx), i.Config.Workflow)
+	state, landmark, err := history.Fold(i.handle, i.Journal.Records(ctx, i.handle, 1), i.Catalog.Finder(ctx), &i.Config.Workflow)
 	if err != nil {
 		return err
 	}

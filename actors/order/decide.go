@@ -118,7 +118,7 @@ func (i *instance) decideMessage(now time.Time, e *nodev1.Envelope, p *pending) 
 // begin makes the state of an order that may be new.
 func (i *instance) begin(def *workflow.Definition) {
 	if i.state == nil && i.handle.IsZero() {
-		i.state = workflow.New(def, i.Config.Workflow)
+		i.state = workflow.New(def, &i.Config.Workflow)
 		i.state.WithTurns(turns{i})
 		i.box.loaded.Store(true)
 	}

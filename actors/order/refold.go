@@ -61,7 +61,7 @@ func (r *Refolder) Check(row *journalv1.OrderRow, open *journalv1.OpenRow, recor
 	}()
 	var s *workflow.State
 	for _, rec := range records {
-		if s, err = history.Evolve(s, rec, r.pinned, workflow.Limits{}); err != nil {
+		if s, err = history.Evolve(s, rec, r.pinned, new(workflow.Limits{}.WithDefaults())); err != nil {
 			return err
 		}
 		if e := rec.GetEntered(); e != nil && !proto.Equal(e, s.Entered()) {

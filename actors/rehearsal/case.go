@@ -32,7 +32,7 @@ func (l Limits) WithDefaults() Limits {
 	l.Steps = cmp.Or(l.Steps, 100_000)
 	l.Time = cmp.Or(l.Time, 10*365*24*time.Hour)
 	l.Keep = cmp.Or(l.Keep, time.Hour)
-	l.Definition = l.Definition.WithDefaults()
+	l.Definition, l.Workflow = l.Definition.WithDefaults(), l.Workflow.WithDefaults()
 	return l
 }
 

@@ -199,7 +199,7 @@ func (w *world) agree(def *workflow.Definition, terms *workflow.Terms, o *journa
 // begin begins an order.
 func (w *world) begin(def *workflow.Definition, o *journalv1.OrderAccepted, queued bool) *instance {
 	i := &instance{
-		id: messages.OrderID(o.GetOrderId()), state: workflow.New(def, w.limits.Workflow), frames: map[uint32]*frame{},
+		id: messages.OrderID(o.GetOrderId()), state: workflow.New(def, &w.limits.Workflow), frames: map[uint32]*frame{},
 		children: map[string]*workflow.Task{},
 	}
 	w.orders[i.id] = i

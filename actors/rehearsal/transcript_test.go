@@ -117,7 +117,7 @@ func (e *env) cases(t *testing.T, d *datadriven.TestData) string {
 func refold(t *testing.T, r *rehearsal.Result) {
 	t.Helper()
 	for i, o := range r.Orders {
-		s := workflow.New(o.Definition, workflow.Limits{})
+		s := workflow.New(o.Definition, new(workflow.Limits{}.WithDefaults()))
 		for _, ev := range o.Events {
 			s.Evolve(ev)
 		}

@@ -215,7 +215,7 @@ func (m *machine) listeners(def *workflow.Definition) ([]*journalv1.Listener, er
 
 // args are those of the expressions of a schedule: there is no order yet.
 func (m *machine) args(def *workflow.Definition) *workflow.Args {
-	return &workflow.Args{Workflow: workflow.WorkflowArg{Definition: def}, Now: time.Unix(0, m.now).UTC()}
+	return &workflow.Args{Workflow: workflow.WorkflowArg{Definition: def}, Now: m.now}
 }
 
 func (m *machine) pause(c Pause) error {

@@ -73,7 +73,7 @@ func TestCompensationAndChildEvents(t *testing.T) {
 
 func TestChildTellsItsParent(t *testing.T) {
 	t.Parallel()
-	s := workflow.New(nil, workflow.Limits{})
+	s := workflow.New(nil, new(workflow.Limits{}.WithDefaults()))
 	s.Evolve(&journalv1.Event{Kind: &journalv1.Event_OrderAccepted{OrderAccepted: &journalv1.OrderAccepted{
 		OrderId: "o", Parent: &journalv1.Parent{OrderId: "p"},
 	}}})

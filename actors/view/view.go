@@ -103,7 +103,7 @@ func (v *View) Load(ctx context.Context, id messages.OrderID) (*workflow.State, 
 }
 
 func (v *View) fold(ctx context.Context, e persistence.Entry) (*workflow.State, error) {
-	s, _, err := history.Fold(e.Handle, v.parts.Journal.Records(ctx, e.Handle, 1), v.parts.Pinned(ctx), v.parts.Limits)
+	s, _, err := history.Fold(e.Handle, v.parts.Journal.Records(ctx, e.Handle, 1), v.parts.Pinned(ctx), &v.parts.Limits)
 	return s, err
 }
 

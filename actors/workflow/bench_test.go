@@ -31,9 +31,10 @@ do:
 	var raw []byte
 	size := 0
 	b.ReportAllocs()
+	limits := workflow.Limits{}.WithDefaults()
 	for i := range b.N {
 		id := "0199c7a2-5d3e-7c51-b0aa-" + strconv.Itoa(i)
-		s := workflow.New(def, workflow.Limits{})
+		s := workflow.New(def, &limits)
 		var cmd workflow.Command = workflow.Accept{Order: &journalv1.OrderAccepted{
 			OrderId: id, Definition: "test/test:1.0.0", DefinitionHash: def.Hash, Input: payload, ContentHash: def.Hash,
 		}}
@@ -80,7 +81,7 @@ func loop(b *testing.B, def *workflow.Definition, input []byte, items int) {
 	var folding time.Duration
 	events := 0
 	for range b.N {
-		s := workflow.New(def, workflow.Limits{})
+		s := workflow.New(def, new(workflow.Limits{}.WithDefaults()))
 		var all []*journalv1.Event
 		next := []workflow.Command{workflow.Accept{Order: &journalv1.OrderAccepted{
 			OrderId: "o", Definition: "test/test:1.0.0", DefinitionHash: def.Hash, Input: input, ContentHash: def.Hash,
@@ -104,7 +105,7 @@ func loop(b *testing.B, def *workflow.Definition, input []byte, items int) {
 			}
 		}
 		again := time.Now()
-		folded := workflow.New(def, workflow.Limits{})
+		folded := workflow.New(def, new(workflow.Limits{}.WithDefaults()))
 		for _, e := range all {
 			folded.Evolve(e)
 		}

@@ -211,10 +211,11 @@ func (Continue) isCommand()    {}
 // machine is one decision under way.
 type machine struct {
 	s *State
-	// clock is the time of the command, by which timers strike. now is what events are dated: the same, or the time of the last event
-	// before it, if that is later.
-	clock, now time.Time
-	rand       uint64
+	// clock is the time of the command, in nanoseconds since 1970, by which timers strike. now is what events are dated: the same, or the
+	// time of the last event before it, if that is later.
+	clock int64
+	now   time.Time
+	rand  uint64
 	out        []*journalv1.Event
 	// bytes is about how much out has of payloads.
 	bytes int
@@ -246,7 +247,7 @@ const fewEvents = 4
 // Nothing is dated before the last event, even if the clock of who decided before was ahead of this one. What is due is that by the time
 // given, though: no timer strikes early.
 func (s *State) Decide(now time.Time, chance uint64, cmd Command) ([]*journalv1.Event, error) {
-	m := &machine{s: s, clock: now, now: s.notBeforeLast(now), rand: chance}
+	m := &machine{s: s, clock: now.UnixNano(), now: s.notBeforeLast(now), rand: chance}
 	m.out, m.next = m.first.out[:0], m.first.events[:]
 	switch cmd.(type) {
 	case Accept, Refuse:

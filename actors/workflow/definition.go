@@ -151,8 +151,8 @@ type Args struct {
 	Workflow WorkflowArg
 	// Vars are the variables of the enclosing catch clauses and loops, the innermost last.
 	Vars []Var
-	// Now is when the decision is made, for which the expression is evaluated.
-	Now time.Time
+	// Now is when the decision is made for which the expression is evaluated, in nanoseconds since 1970; 0: that is not to be had.
+	Now int64
 	// Unique makes ids that no other expression gets; nil: there are none to be had.
 	Unique *Unique
 	// Steps is the most steps of the interpreter; 0: as many as the definition's limits allow.
@@ -172,7 +172,7 @@ type TaskArg struct {
 	Task      *Task
 	Input     *Value // raw
 	Output    *Value // raw; nil before the task has run
-	StartedAt time.Time
+	StartedAt int64 // in nanoseconds since 1970
 }
 
 // WorkflowArg is what expressions see as $workflow.
@@ -180,5 +180,5 @@ type WorkflowArg struct { //nolint:revive // it is named after $workflow, as Tas
 	ID         messages.OrderID
 	Definition *Definition
 	Input      *Value // raw
-	StartedAt  time.Time
+	StartedAt  int64 // in nanoseconds since 1970
 }

@@ -77,7 +77,7 @@ func completed(event *Value, args *Args) (*Value, error) {
 	if !is {
 		return nil, errNoEvent
 	}
-	all := map[string]any{"specversion": "1.0", "id": args.Unique.UUID(), "time": args.Now.UTC().Format(time.RFC3339Nano)}
+	all := map[string]any{"specversion": "1.0", "id": args.Unique.UUID(), "time": time.Unix(0, args.Now).UTC().Format(time.RFC3339Nano)}
 	for name, v := range attributes {
 		if v != nil || name == "data" {
 			all[name] = v

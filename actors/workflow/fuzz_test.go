@@ -22,7 +22,7 @@ do:
 	if len(mistakes) > 0 {
 		f.Fatal(mistakes)
 	}
-	s := workflow.New(def, workflow.Limits{})
+	s := workflow.New(def, new(workflow.Limits{}.WithDefaults()))
 	var history []*journalv1.Event
 	for _, cmd := range []workflow.Command{
 		workflow.Accept{Order: &journalv1.OrderAccepted{OrderId: "o", Input: []byte(`{"a":1}`), Deadline: began.UnixNano() + 1e12}},
@@ -56,7 +56,7 @@ do:
 		if err := proto.Unmarshal(again, back); err != nil || !proto.Equal(r, back) {
 			t.Fatalf("%v was written, but %v was read (%v)", r, back, err)
 		}
-		s := workflow.New(def, workflow.Limits{})
+		s := workflow.New(def, new(workflow.Limits{}.WithDefaults()))
 		if folds(s, r.GetEvents()) {
 			s.Status()
 			s.NextDue()

@@ -96,9 +96,9 @@ func newModel(t *rapid.T) *model {
 		Loops: rapid.IntRange(1, 8).Draw(t, "loops"), Behind: 2, Consumed: 1 << 20,
 	}
 	return &model{
-		t: t, def: def, limits: limits, now: began, live: workflow.New(def, limits),
+		t: t, def: def, limits: limits, now: began, live: workflow.New(def, new(limits.WithDefaults())),
 		frames: map[uint32]string{}, work: map[string]*work{}, looped: map[uint32]time.Time{},
-		shadow: workflow.New(def, limits), reopenedAt: map[*journalv1.Event]place{},
+		shadow: workflow.New(def, new(limits.WithDefaults())), reopenedAt: map[*journalv1.Event]place{},
 		undo: newUndoing(), back: returning{next: 1, unwinding: map[uint32]bool{}}, events: newEventing(),
 	}
 }

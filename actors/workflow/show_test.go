@@ -179,7 +179,7 @@ func record(events []*journalv1.Event) *journalv1.Record {
 
 // refold reads a state back from a history.
 func refold(t interface{ Fatal(args ...any) }, def *workflow.Definition, limits workflow.Limits, history [][]byte) *workflow.State {
-	s := workflow.New(def, limits)
+	s := workflow.New(def, new(limits.WithDefaults()))
 	for _, raw := range history {
 		r := &journalv1.Record{}
 		if err := proto.Unmarshal(raw, r); err != nil {

@@ -13,7 +13,7 @@ import (
 // State is an order as its history tells it. It is changed only by Evolve (and so by Decide).
 type State struct {
 	def    *Definition
-	limits Limits
+	limits *Limits // not changed: many orders have the same
 	turns  Turns
 
 	version  messages.Version
@@ -65,9 +65,9 @@ type State struct {
 	deaf  map[uint32]deaf
 }
 
-// New returns the state of an order that nothing has happened to.
-func New(def *Definition, limits Limits) *State {
-	return &State{def: def, limits: limits.WithDefaults()}
+// New returns the state of an order that nothing has happened to. No limit may be missing: see WithDefaults.
+func New(def *Definition, limits *Limits) *State {
+	return &State{def: def, limits: limits}
 }
 
 // Definition returns the definition that the order runs.

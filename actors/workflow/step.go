@@ -3,7 +3,6 @@ package workflow
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/holdfast-run/holdfast/messages/journalv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
@@ -11,7 +10,7 @@ import (
 
 // advance goes on until everything waits, the order has ended, or the decision is long enough.
 func (m *machine) advance() {
-	limits := &m.s.limits
+	limits := m.s.limits
 	for steps := 0; steps < limits.Steps && m.bytes < limits.Bytes && m.spent < limits.Evaluation && !m.s.Ended(); steps++ {
 		f := m.s.runnable(m.only)
 		if f == nil {
@@ -92,7 +91,7 @@ func (m *machine) step(f *frame) {
 func (m *machine) enter(p *frame, t *Task) {
 	raw := p.last
 	e := &journalv1.TaskStarted{Frame: m.s.next, Parent: p.id, Task: t.Ref}
-	args := m.taskArgs(p, t, raw, m.now)
+	args := m.taskArgs(p, t, raw, m.now.UnixNano())
 	fail := func(err *problemv1.Problem) {
 		e.Input, e.Body, e.TimeoutAt = nil, nil, 0
 		m.emit(&journalv1.Event_TaskStarted{TaskStarted: e})
@@ -232,18 +231,18 @@ func (m *machine) workflowArgs() *Args {
 		started = m.now.UnixNano()
 	}
 	m.meter.Turns = s.turns
-	m.unique.order, m.unique.version = s.ID(), s.version
+	m.unique.m = m
 	m.args = Args{
 		Context:  s.context,
-		Workflow: WorkflowArg{ID: s.ID(), Definition: s.def, Input: s.input, StartedAt: fromNano(started)},
-		Now:      m.now, Unique: &m.unique,
+		Workflow: WorkflowArg{ID: s.ID(), Definition: s.def, Input: s.input, StartedAt: started},
+		Now:      m.now.UnixNano(), Unique: &m.unique,
 		Meter: &m.meter,
 	}
 	return &m.args
 }
 
 // taskArgs makes the arguments for a task about to be entered in p.
-func (m *machine) taskArgs(p *frame, t *Task, raw *Value, startedAt time.Time) *Args {
+func (m *machine) taskArgs(p *frame, t *Task, raw *Value, startedAt int64) *Args {
 	a := m.workflowArgs()
 	m.task = TaskArg{Task: t, Input: raw, StartedAt: startedAt}
 	if t.Of != nil {
@@ -262,7 +261,7 @@ func (m *machine) taskArgs(p *frame, t *Task, raw *Value, startedAt time.Time) *
 }
 
 func (m *machine) argsOf(f *frame) *Args {
-	a := m.taskArgs(f.parent, f.task, f.raw, fromNano(f.startedAt))
+	a := m.taskArgs(f.parent, f.task, f.raw, f.startedAt)
 	a.Input = f.input
 	return a
 }

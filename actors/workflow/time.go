@@ -8,7 +8,7 @@ import (
 
 // timers does what is due, outer frames first.
 func (m *machine) timers() {
-	s, now := m.s, m.clock.UnixNano()
+	s, now := m.s, m.clock
 	due := func(t int64) bool { return t != 0 && t <= now }
 	r := s.root()
 	switch {

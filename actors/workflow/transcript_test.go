@@ -111,7 +111,7 @@ func (e *env) define(t *testing.T, d *datadriven.TestData) string {
 	if len(mistakes) > 0 {
 		d.Fatalf(t, "definition is wrong: %v", mistakes)
 	}
-	*e = env{def: def, limits: e.limits, state: workflow.New(def, e.limits), now: began}
+	*e = env{def: def, limits: e.limits, state: workflow.New(def, new(e.limits.WithDefaults())), now: began}
 	return fmt.Sprintf("calls %s\n", def.Activities)
 }
 
