@@ -251,15 +251,14 @@ func (c *compiler) use(n *node) {
 	c.useSecrets(o.get("secrets"))
 	c.components = make(map[string]*node)
 	for _, kind := range []string{"authentications", "errors", "functions", "retries", "timeouts"} {
-		v := o.get(kind)
-		if c.object(v, fmt.Sprintf("the property \"use.%s\"", kind), anyProperty).ok {
-			c.components[kind] = v
+		of := c.object(o.get(kind), fmt.Sprintf("the property \"use.%s\"", kind), anyProperty)
+		if of.ok {
+			c.components[kind] = of.n
 		}
-	}
-	functions := c.components["functions"]
-	for i := range functions.children() {
-		if k := functions.keys[i]; slices.Contains(protocols, k.name) {
-			c.atKeyf(functions, k, "no function can be called %q, \"call: %s\" means something else: rename it", k.name, k.name)
+		for k := range of.properties() {
+			if kind == "functions" && slices.Contains(protocols, k.name) {
+				c.atKeyf(of.n, k, "no function can be called %q, \"call: %s\" means something else: rename it", k.name, k.name)
+			}
 		}
 	}
 }

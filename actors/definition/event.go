@@ -25,18 +25,21 @@ const (
 	maxRoutes = 16 << 10
 )
 
+// withOfEvent is what the attributes of an event, or of a filter, are called in messages.
+const withOfEvent = "the property \"with\" of an event"
+
 func (c *compiler) emitTask(o object, t *workflow.Task, s scope) {
 	emit := &workflow.Emit{}
 	t.Kind = emit
 	event := c.object(c.object(o.get("emit"), "the property \"emit\"", "event").required("event"), "the property \"event\"", "with")
-	w := c.object(event.required("with"), "the property \"with\"", anyProperty)
+	w := c.object(event.required("with"), withOfEvent, anyProperty)
 	if !w.ok {
 		return
 	}
 	w.required("source")
 	w.required("type")
-	for i, v := range w.n.items {
-		c.eventProperty(w.n, w.n.keys[i], v)
+	for k, v := range w.properties() {
+		c.eventProperty(w.n, k, v)
 	}
 	emit.Event = c.template(w.n, placeTask, s.vars)
 }
@@ -140,12 +143,11 @@ func (c *compiler) consumption(n *node, s scope, ends bool) (to workflow.Consump
 func (c *compiler) eventFilter(n *node, s scope) *workflow.EventFilter {
 	f := &workflow.EventFilter{}
 	o := c.object(n, "a filter of events", "with", "correlate")
-	w := c.object(o.required("with"), "the property \"with\"", anyProperty)
+	w := c.object(o.required("with"), withOfEvent, anyProperty)
 	if w.ok && len(w.n.items) == 0 {
 		c.atf(w.n, "\"with\" must have at least one attribute of the event, such as {type: com.example.paid}")
 	}
-	for i, v := range w.n.children() {
-		k := w.n.keys[i]
+	for k, v := range w.properties() {
 		if v.isExpression() || k.name == "data" {
 			if e := c.template(v, placeEvent, nil); e != nil {
 				f.Conditions = append(f.Conditions, workflow.Condition{Attribute: k.name, Holds: e})
@@ -167,8 +169,8 @@ func (c *compiler) eventFilter(n *node, s scope) *workflow.EventFilter {
 		f.Conditions = append(f.Conditions, condition)
 	}
 	correlate := c.object(o.get("correlate"), "the property \"correlate\"", anyProperty)
-	for i, v := range correlate.n.children() {
-		f.Correlations = append(f.Correlations, c.correlation(correlate.n.keys[i].name, v, s))
+	for k, v := range correlate.properties() {
+		f.Correlations = append(f.Correlations, c.correlation(k.name, v, s))
 	}
 	if len(f.Correlations) > maxCorrelations {
 		c.atf(correlate.n, "\"correlate\" has more than %d correlations: leave some out", maxCorrelations)

@@ -1,6 +1,7 @@
 package definition
 
 import (
+	"iter"
 	"slices"
 )
 
@@ -48,8 +49,14 @@ var forms = map[string]string{
 	"errors": "{type: https://example.com/errors/no-credit, status: 402}", "retries": "{delay: PT5S, limit: {attempt: {count: 3}}}",
 	"timeouts": "{after: PT15M}", "authentications": "{bearer: {use: billingToken}}",
 
-	"a case": "{when: .ready, then: next}", "a duration": "{seconds: 30}",
-	"a filter of errors": "{status: 503}", "a retry policy": "{delay: PT5S, limit: {attempt: {count: 3}}}",
+	"a case": "{when: .ready, then: next}", "a duration": "{seconds: 30}", "a correlation": "{from: .data.order}",
+	"a filter of events": "{with: {type: com.example.paid}}", "the property \"correlate\"": "{order: {from: .data.order}}",
+	"the property \"with\" of an event": "{type: com.example.paid}", "the property \"event\"": "{with: {source: /shop, type: com.example.paid}}",
+	"the property \"emit\"":    "{event: {with: {source: /shop, type: com.example.paid}}}",
+	"the property \"listen\"":  "{to: {one: {with: {type: com.example.paid}}}}",
+	"the property \"to\"":      "{one: {with: {type: com.example.paid}}}",
+	"the property \"foreach\"": "{item: event, do: [{name: {set: …}}]}",
+	"a filter of errors":       "{status: 503}", "a retry policy": "{delay: PT5S, limit: {attempt: {count: 3}}}",
 	"a schema": "{document: {type: object}}", "a timeout": "{after: PT15M}",
 	"an authentication": "{bearer: {use: billingToken}}", "an error": "{type: https://example.com/errors/no-credit, status: 402}",
 	"the property \"attempt\"": "{count: 3}", "the property \"backoff\"": "{exponential: {}}",
@@ -76,6 +83,20 @@ func (o object) get(name string) *node {
 		return nil
 	}
 	return o.n.get(name)
+}
+
+// properties goes through the properties, in the order of the document. What is no object has none.
+func (o object) properties() iter.Seq2[key, *node] {
+	return func(yield func(key, *node) bool) {
+		if !o.ok {
+			return
+		}
+		for i, k := range o.n.keys {
+			if !yield(k, o.n.items[i]) {
+				return
+			}
+		}
+	}
 }
 
 // required returns a property, or nil after a mistake.

@@ -46,13 +46,15 @@ func (c *compiler) schedule(n, settings *node) {
 		out.Text = out.After.String() + " after the one before"
 	case "cron":
 		out.Times, out.Text = c.cron(v, zone), fmt.Sprintf("cron %s %s", v.text, zone)
-	default:
+	case "on":
 		out.On = &workflow.Listen{Read: workflow.ReadEnvelope}
 		out.On.To, out.On.Until, out.On.UntilEvents = c.consumption(v, scope{schedule: true}, true)
 		out.Text = "on events"
 		if len(out.On.Filters()) > maxFilters {
 			c.atf(v, "the schedule listens with more than %d filters", maxFilters)
 		}
+	default: // which the schedule does not have, as was told
+		return
 	}
 	if v := set.get("timeZone"); v != nil && n.keys[0].name != "cron" {
 		c.atf(v, "\"timeZone\" is about \"cron\" alone: remove it")

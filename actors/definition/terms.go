@@ -43,7 +43,8 @@ func (c *compiler) priority(n *node) workflow.Expr {
 
 // labels reads the labels of orders.
 func (c *compiler) labels(n *node) []workflow.LabelTerm {
-	if !c.object(n, "the property \"labels\"", anyProperty).ok {
+	o := c.object(n, "the property \"labels\"", anyProperty)
+	if !o.ok {
 		return nil
 	}
 	if len(n.items) > maxTermLabels {
@@ -51,8 +52,8 @@ func (c *compiler) labels(n *node) []workflow.LabelTerm {
 		return nil
 	}
 	var out []workflow.LabelTerm
-	for i, v := range n.items {
-		switch k := n.keys[i]; {
+	for k, v := range o.properties() {
+		switch {
 		case !messages.IsLabelName(k.name):
 			c.atKeyf(n, k, "a label must have a name of 1 to %d bytes without =, but this is %s: rename it", messages.MaxLabelName,
 				shorten(k.name, 80))
