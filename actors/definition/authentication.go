@@ -123,17 +123,30 @@ func (r *request) oauth(o object) {
 	if v := r.c.object(o.get("request"), "the property \"request\"", "encoding").get("encoding"); v != nil {
 		r.oneOf(v, encodings)
 	}
-	r.c.object(o.get("endpoints"), "the property \"endpoints\"", "token", "revocation", "introspection")
+	endpoints := r.c.object(o.get("endpoints"), "the property \"endpoints\"", "token", "revocation", "introspection")
+	for _, v := range endpoints.properties() {
+		r.c.isText(v)
+	}
 	for _, name := range [...]string{"issuers", "scopes", "audiences"} {
-		if v := o.get(name); v != nil && v.kind != listKind && !v.isExpression() {
+		v := o.get(name)
+		if v != nil && v.kind != listKind && !v.isExpression() {
 			r.c.atf(v, "%q must be a list, but is %s", name, v.describe())
+			continue
+		}
+		for _, item := range v.children() {
+			r.c.isText(item)
 		}
 	}
 	for _, name := range [...]string{"subject", "actor"} {
 		if token := r.c.object(o.get(name), "the property \""+name+"\"", "token", "type"); token.ok {
-			token.required("token")
-			token.required("type")
+			r.c.isText(token.required("token"))
+			r.c.isText(token.required("type"))
 		}
+	}
+	r.c.isText(o.get("username"))
+	r.c.isText(o.get("password"))
+	for _, name := range [...]string{"id", "secret", "assertion"} {
+		r.c.isText(client.get(name))
 	}
 	switch grant {
 	case grantPassword:
@@ -141,6 +154,13 @@ func (r *request) oauth(o object) {
 		o.required("password")
 	case grantExchange:
 		o.required("subject")
+	}
+}
+
+// isText checks that a node is a text, if it is there, of which earlier versions have taken anything.
+func (c *compiler) isText(n *node) {
+	if n != nil && n.kind != stringKind {
+		c.newlyf(n, "%q must be a string, but is %s", n.property(), n.describe())
 	}
 }
 

@@ -57,6 +57,8 @@ func (c *compiler) eventProperty(n *node, k key, v *node) {
 		c.atf(v, "the attribute %q of an event must be a text, a number or a boolean, but is %s: move it to \"data\"", k.name, v.describe())
 	case slices.Contains([]string{"id", "source", "type"}, k.name) && (v.kind != stringKind || v.text == ""):
 		c.atf(v, "%q of an event must be a text that is not empty, but is %s", k.name, v.describe())
+	case slices.Contains([]string{"subject", "time", "datacontenttype", "dataschema"}, k.name) && v.kind != stringKind:
+		c.newlyf(v, "%q of an event must be a text, but is %s", k.name, v.describe())
 	case k.name == "specversion" && v.text != "1.0":
 		c.atf(v, "\"specversion\" of an event must be '1.0', in quotes, but is %s", v.describe())
 	case k.name == "time" && v.kind == stringKind:

@@ -32,6 +32,13 @@ func (m *mistakes) atf(n *node, format string, args ...any) {
 	m.noteAtf(definitionv1.Severity_SEVERITY_ERROR, n, nil, format, args...)
 }
 
+// newlyf adds a mistake that earlier versions did not tell: what they have taken is taken still.
+func (m *mistakes) newlyf(n *node, format string, args ...any) {
+	if !m.stored {
+		m.atf(n, format, args...)
+	}
+}
+
 // atKeyf adds a mistake at the name of a property.
 func (m *mistakes) atKeyf(n *node, k key, format string, args ...any) {
 	m.noteAtf(definitionv1.Severity_SEVERITY_ERROR, n, &k, format, args...)

@@ -14,6 +14,7 @@ import (
 // whoever deploys the definition has put it behind that.
 func (c *compiler) resource(n *node) (content []byte, address string) {
 	o := c.object(n, "an external resource", "name", "endpoint")
+	c.isText(o.get("name"))
 	if address = c.addressOf(o.required("endpoint")); address == "" {
 		return nil, ""
 	}
