@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"google.golang.org/protobuf/reflect/protoregistry"
 
@@ -107,8 +108,8 @@ type compiler struct {
 	// secrets are the names of those that the definition uses.
 	secrets map[string]bool
 	used    map[*node]bool
-	// loose: any text may be an expression.
-	loose bool
+	// loose: any text may be an expression. alpha: the document is of a version of the language that was not final.
+	loose, alpha bool
 	// undoRetry is the policy by which compensations are tried again that have none of their own.
 	undoRetry *workflow.Retry
 	// scheduling is what the metadata says of the schedule, and accepting what it says of orders; nil: nothing.
@@ -154,7 +155,7 @@ func (c *compiler) document(root *node) {
 }
 
 var (
-	dslPattern  = regexp.MustCompile(`^1\.0\.[0-3]$`)
+	dslPattern  = regexp.MustCompile(`^1\.0\.(?:[0-3]|0-alpha[1-5])$`)
 	namePattern = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$`)
 )
 
@@ -168,12 +169,21 @@ func (c *compiler) header(n *node) {
 	if !o.ok {
 		return
 	}
-	o.match("dsl", dslPattern.MatchString, "a version of the language that is supported, '1.0.0' to '1.0.3', in quotes")
+	c.version(o)
 	c.def.Ref = o.definition(messages.IsVersion, "a semantic version such as '1.0.0', in quotes")
 	c.def.Title = o.text("title")
 	o.text("summary")
 	c.object(o.get("tags"), "the property \"tags\"", anyProperty)
 	c.metadata(o.get("metadata"))
+}
+
+// version reads the version of the language that the document is written in. All are read as the latest.
+func (c *compiler) version(o object) {
+	text := o.match("dsl", dslPattern.MatchString, "a version of the language that is supported, '1.0.0' to '1.0.3', in quotes")
+	if c.alpha = strings.Contains(text, "-"); c.alpha {
+		c.warnf(o.get("dsl"), "the version %s of the language is not final: the document is read as one of 1.0.3, and what has changed since is "+
+			"refused", text)
+	}
 }
 
 // definition returns the name of a definition, whose version is one that isVersion takes.

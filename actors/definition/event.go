@@ -151,6 +151,10 @@ func (c *compiler) eventFilter(n *node, s scope) *workflow.EventFilter {
 	}
 	for k, v := range w.properties() {
 		if v.isExpression() || k.name == "data" {
+			if c.alpha && v.kind == objectKind && !c.written(v) {
+				c.atf(v, "in a filter each expression of \"data\" was a condition about its property in 1.0.0-alpha5 and before, and yields since "+
+					"what it must be equal to: write one expression, such as ${ .temperature > 38 }")
+			}
 			if e := c.template(v, placeEvent, nil); e != nil {
 				f.Conditions = append(f.Conditions, workflow.Condition{Attribute: k.name, Holds: e})
 			}

@@ -1,6 +1,7 @@
 package definition
 
 import (
+	"cmp"
 	"iter"
 	"slices"
 )
@@ -38,25 +39,47 @@ func (c *compiler) object(n *node, what string, allowed ...string) object {
 	}
 	for _, k := range n.keys {
 		if !slices.Contains(allowed, k.name) {
-			c.atKeyf(n, k, "%s has no property %s: %s", what, shorten(k.name, 60), hint(k.name, allowed, "remove it"))
+			c.atKeyf(n, k, "%s has no property %s: %s", what, shorten(k.name, 60),
+				cmp.Or(former[what][k.name], hint(k.name, allowed, "remove it")))
 		}
 	}
 	return o
 }
+
+// former says what properties have become that an earlier version of the language had, by what had them.
+var former = map[string]map[string]string{
+	"an external resource": {"uri": "since 1.0.0-alpha3 it is \"endpoint\"", "authentication": "since 1.0.0-alpha3 it is one of \"endpoint\""},
+	"the property \"event\"": {
+		"source": attributeAdvice, "type": attributeAdvice, "id": attributeAdvice, "time": attributeAdvice, "subject": attributeAdvice,
+		"data": attributeAdvice,
+	},
+	"the property \"output\"": {
+		"from": "since 1.0.0-alpha2 it is \"as\"", "to": "since 1.0.0-alpha2 it is \"export\" of the task, with \"as\"",
+	},
+	"the property \"with\" of \"call: asyncapi\"": {
+		"operationRef": "since 1.0.0 it is \"operation\"", "payload": "since 1.0.0 it is one of \"message\"",
+		"binding": "since 1.0.0 \"protocol\" says it",
+	},
+}
+
+const attributeAdvice = "since 1.0.0-alpha3 it is one of \"with\""
 
 // forms shows what to write where something else stands, by what is missing there.
 var forms = map[string]string{
 	"errors": "{type: https://example.com/errors/no-credit, status: 402}", "retries": "{delay: PT5S, limit: {attempt: {count: 3}}}",
 	"timeouts": "{after: PT15M}", "authentications": "{bearer: {use: billingToken}}",
 
+	"an external resource": "{endpoint: https://example.com/openapi.json}",
+
 	"a case": "{when: .ready, then: next}", "a duration": "{seconds: 30}", "a correlation": "{from: .data.order}",
 	"a filter of events": "{with: {type: com.example.paid}}", "the property \"correlate\"": "{order: {from: .data.order}}",
-	"the property \"with\" of an event": "{type: com.example.paid}", "the property \"event\"": "{with: {source: /shop, type: com.example.paid}}",
-	"the property \"emit\"":    "{event: {with: {source: /shop, type: com.example.paid}}}",
-	"the property \"listen\"":  "{to: {one: {with: {type: com.example.paid}}}}",
-	"the property \"to\"":      "{one: {with: {type: com.example.paid}}}",
-	"the property \"foreach\"": "{item: event, do: [{name: {set: …}}]}",
-	"a filter of errors":       "{status: 503}", "a retry policy": "{delay: PT5S, limit: {attempt: {count: 3}}}",
+	"the property \"with\" of an event": "{type: com.example.paid}",
+	"the property \"event\"":            "{with: {source: /shop, type: com.example.paid}}",
+	"the property \"emit\"":             "{event: {with: {source: /shop, type: com.example.paid}}}",
+	"the property \"listen\"":           "{to: {one: {with: {type: com.example.paid}}}}",
+	"the property \"to\"":               "{one: {with: {type: com.example.paid}}}",
+	"the property \"foreach\"":          "{item: event, do: [{name: {set: …}}]}",
+	"a filter of errors":                "{status: 503}", "a retry policy": "{delay: PT5S, limit: {attempt: {count: 3}}}",
 	"a schema": "{document: {type: object}}", "a timeout": "{after: PT15M}",
 	"an authentication": "{bearer: {use: billingToken}}", "an error": "{type: https://example.com/errors/no-credit, status: 402}",
 	"the property \"attempt\"": "{count: 3}", "the property \"backoff\"": "{exponential: {}}",

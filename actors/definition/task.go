@@ -253,6 +253,11 @@ func (c *compiler) construct(n *node) (construct, bool) {
 		return k, true
 	}
 	for _, k := range n.keys {
+		if k.name == "execute" {
+			c.atKeyf(n, k, "there is no task of the kind \"execute\": since 1.0.0-alpha2 it is \"do\" for what runs sequentially, and \"fork\" "+
+				"for what runs concurrently")
+			return construct{}, false
+		}
 		if !slices.Contains(common, k.name) {
 			c.atKeyf(n, k, "there is no task of the kind %s: %s", shorten(k.name, 60), didYouMean(k.name, names, supported()))
 			return construct{}, false
