@@ -11,6 +11,7 @@ import (
 	nethttp "net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -69,11 +70,11 @@ func (x *exchange) send(ctx context.Context) (*nethttp.Response, error) {
 	}
 }
 
-// given returns an error as it counts for the whole: what was done before stays done.
+// given returns an error as it counts for the whole: what was done before stays done, whatever kept the request from being sent on.
 func (x *exchange) given(err error) error {
 	switch {
 	case x.done:
-		return adapters.Unreported(err)
+		return unreported(err.Error())
 	case x.unclear:
 		return adapters.InDoubt(err)
 	}
@@ -110,6 +111,7 @@ func isRedirect(status int) bool {
 
 // follow makes the request that a redirect asks for. What is secret goes to no other server than the one that it was meant for.
 func (x *exchange) follow(res *nethttp.Response) error {
+	get := x.turned(res.StatusCode)
 	if x.hops++; x.hops > maxHops {
 		return x.failed(res.StatusCode, false, fmt.Sprintf("there were more than %d redirects", maxHops))
 	}
@@ -119,13 +121,7 @@ func (x *exchange) follow(res *nethttp.Response) error {
 	}
 	to.Fragment = ""
 	r := &x.request
-	get := res.StatusCode == nethttp.StatusSeeOther && r.method != nethttp.MethodHead
-	if r.method == nethttp.MethodPost && (res.StatusCode == nethttp.StatusMovedPermanently || res.StatusCode == nethttp.StatusFound) {
-		get = true // as browsers do, and so servers expect it
-	}
 	if get {
-		x.done = x.done || r.method != nethttp.MethodGet && res.StatusCode == nethttp.StatusSeeOther
-		x.unclear = x.unclear || r.method == nethttp.MethodPost && res.StatusCode != nethttp.StatusSeeOther
 		r.method, r.body = nethttp.MethodGet, nil
 		r.header.Del("Content-Type")
 	}
@@ -140,6 +136,21 @@ func (x *exchange) follow(res *nethttp.Response) error {
 	}
 	r.url = to
 	return x.check()
+}
+
+// turned tells whether a redirect is followed by GET, whatever the request was, and notes what that says about it: also if the redirect can't
+// be followed then.
+func (x *exchange) turned(status int) bool {
+	method := x.request.method
+	switch {
+	case status == nethttp.StatusSeeOther && method != nethttp.MethodHead:
+		x.done = x.done || method != nethttp.MethodGet
+	case method == nethttp.MethodPost && (status == nethttp.StatusMovedPermanently || status == nethttp.StatusFound):
+		x.unclear = true // as browsers do, and so servers expect it
+	default:
+		return false
+	}
+	return true
 }
 
 // check says what is wrong with the address of the request.
@@ -200,16 +211,21 @@ func (x *exchange) why(err error) string {
 
 // failed is the error of an answer that is no success.
 func (x *exchange) failed(status int, done bool, detail string) error {
-	p := adapters.Problem{
-		Type: adapters.ErrorTypeCommunication, Status: status,
-		Title:  strings.TrimSpace(fmt.Sprintf("HTTP %d %s", status, nethttp.StatusText(status))),
-		Detail: fmt.Sprintf("%s %s: %s", x.request.method, x.request.shown(), detail),
-	}
+	detail = fmt.Sprintf("%s %s: %s", x.request.method, x.request.shown(), detail)
 	if done {
-		p.Type, p.Title, p.Status = adapters.ErrorTypeUnreported, "Output can't be reported", nethttp.StatusInternalServerError
-		return adapters.Unreported(p)
+		return unreported(detail)
 	}
-	return classify(status, p)
+	return classify(status, adapters.Problem{
+		Type: adapters.ErrorTypeCommunication, Status: status, Detail: detail,
+		Title: strings.TrimSpace(fmt.Sprintf("HTTP %d %s", status, nethttp.StatusText(status))),
+	})
+}
+
+// unreported is the error of what was done, and whose output is lost.
+func unreported(detail string) error {
+	return adapters.Unreported(adapters.Problem{
+		Type: adapters.ErrorTypeUnreported, Title: "Output can't be reported", Status: nethttp.StatusInternalServerError, Detail: detail,
+	})
 }
 
 // classify says whether what was answered with a status that is no success was done, and whether another try may help. A server that says
@@ -268,17 +284,17 @@ func (r *outgoing) shown() string {
 	return outbound.Shown(r.url)
 }
 
-// retryAfter reads how long a server wants to be left alone.
+// longestWait bounds what a server may ask for, in seconds: much more than anybody waits.
+const longestWait = 1 << 31
+
+// retryAfter reads how long a server wants to be left alone. What is neither a number of seconds nor a date says nothing.
 func retryAfter(text string, now time.Time) (time.Duration, bool) {
-	if text == "" {
-		return 0, false
-	}
 	if at, err := nethttp.ParseTime(text); err == nil {
 		return max(0, at.Sub(now)), true
 	}
-	var seconds int64
-	if _, err := fmt.Sscanf(text, "%d", &seconds); err != nil || seconds < 0 {
+	seconds, err := strconv.ParseUint(text, 10, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
 		return 0, false
 	}
-	return time.Duration(min(seconds, 1<<31)) * time.Second, true
+	return time.Duration(min(seconds, longestWait)) * time.Second, true
 }

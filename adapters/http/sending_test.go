@@ -6,6 +6,7 @@ import (
 	nethttp "net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -271,5 +272,72 @@ func TestRetryAfter(t *testing.T) {
 	}
 	if came.Load() != 1 {
 		t.Errorf("%d requests came", came.Load())
+	}
+}
+
+// TestDoneBeforeRedirect: what a server has done stays done, also if nobody may, or can, go where it leads to for the outcome.
+func TestDoneBeforeRedirect(t *testing.T) {
+	t.Parallel()
+	b := setup(t, outbound.Config{})
+	url := serve(t, func(w nethttp.ResponseWriter, r *nethttp.Request) {
+		status, _ := strconv.Atoi(r.Header.Get("X-Status"))
+		w.Header().Set("Location", r.Header.Get("X-To"))
+		w.WriteHeader(status)
+	})
+	for _, to := range []string{
+		"http://169.254.169.254/latest", "http://10.0.0.1/", "file:///etc/passwd", "http://a:b@127.0.0.1/", "http://", "http://[::1", "/again",
+	} {
+		for _, c := range []struct {
+			status, method string
+			outcome        adapterv1.Outcome
+			kind           string
+		}{
+			{"303", "post", succeeded, adapters.ErrorTypeUnreported},
+			{"303", "put", succeeded, adapters.ErrorTypeUnreported},
+			{"303", "get", failed, ""},
+			{"303", "head", failed, ""},
+			{"302", "post", inDoubt, ""},
+			{"301", "post", inDoubt, ""},
+			{"302", "put", failed, ""},
+			{"307", "post", failed, ""},
+		} {
+			r := b.send("requestOnce", object{
+				"uri": url, "method": c.method, "redirect": true, "headers": object{"X-Status": c.status, "X-To": to},
+			})
+			if r.GetOutcome() != c.outcome || c.outcome == failed && !r.GetPermanent() {
+				t.Errorf("%s with %s to %s: %v", c.method, c.status, to, r)
+			}
+			if c.kind != "" && (r.GetError().GetType() != c.kind || r.GetError().GetStatus() != 500) {
+				t.Errorf("%s with %s to %s: %v", c.method, c.status, to, r.GetError())
+			}
+		}
+	}
+}
+
+// TestRetryAfterSaysWhat: numbers of seconds, however large, and dates are what a server may ask for; anything else says nothing.
+func TestRetryAfterSaysWhat(t *testing.T) {
+	t.Parallel()
+	b := setup(t, outbound.Config{RetryAfter: time.Second})
+	for text, requests := range map[string]int32{
+		// Of two requests the second one is held back, for the server wants none.
+		"120": 1, "2147483648": 1, "9223372036854775808": 1, "99999999999999999999999": 1, "Fri, 31 Dec 9999 23:59:59 GMT": 1,
+		// Each is sent again at once, three times.
+		"0": 8, "Thu, 01 Jan 1970 00:00:00 GMT": 8,
+		"-1": 2, "+120": 2, "120s": 2, "1.5": 2, "0x78": 2, "soon": 2, "": 2,
+	} {
+		var came atomic.Int32
+		url := serve(t, func(w nethttp.ResponseWriter, _ *nethttp.Request) {
+			came.Add(1)
+			w.Header().Set("Retry-After", text)
+			w.WriteHeader(nethttp.StatusServiceUnavailable)
+		})
+		for range 2 {
+			if r := b.send("request", object{"uri": url}); r.GetOutcome() != failed || r.GetPermanent() || r.GetError().GetStatus() != 503 {
+				t.Errorf("%q: %v", text, r)
+			}
+		}
+		if came.Load() != requests {
+			t.Errorf("%q: %d requests came, want %d", text, came.Load(), requests)
+		}
 	}
 }
