@@ -169,8 +169,16 @@ const maxProblems = 5
 
 var english = message.NewPrinter(language.English)
 
+// maxSaid is how long a problem with a value may be told, about, in bytes.
+const maxSaid = 300
+
+// say says what a problem is. Of a long text the middle is left out: the value comes first there, and what is wrong with it last.
 func say(e *jsonschema.ValidationError) string {
-	return messages.Clip(e.ErrorKind.LocalizedString(english), 300)
+	text := e.ErrorKind.LocalizedString(english)
+	if len(text) <= maxSaid {
+		return messages.Clip(text, maxSaid)
+	}
+	return messages.Clip(text, maxSaid/2) + strings.ToValidUTF8(text[len(text)-maxSaid/2:], "")
 }
 
 // schema is a compiled JSON schema.

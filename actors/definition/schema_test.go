@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/holdfast-run/holdfast/actors/workflow"
 )
@@ -100,6 +101,22 @@ do: [{a: {set: {x: 1}}}]
 		if got != want && (!strings.Contains(want, ";") || len(got) != len(want)) {
 			t.Errorf("%s: %q, want %q", shorten(in, 80), got, want)
 		}
+	}
+}
+
+// TestLongValues: of a value that is too long to be told it is told what is wrong with it all the same.
+func TestLongValues(t *testing.T) {
+	t.Parallel()
+	def := deploy(t, head+"input: {schema: {document: {properties: {a: {pattern: '^(a+)+$'}}}}}\ndo: [{a: {set: {x: 1}}}]\n", Limits{})
+	for _, long := range []string{strings.Repeat("b", 100_000), strings.Repeat("ä", 100_000), strings.Repeat("bä€", 100)} {
+		err := def.Input.Schema.Validate(value(`{"a":"`+long+`"}`), nil)
+		if err == nil || !strings.HasSuffix(err.Error(), "does not match pattern '^(a+)+$'") || len(err.Error()) > 400 || !utf8.ValidString(err.Error()) {
+			t.Errorf("%v", err)
+		}
+	}
+	_, mistakes := Compile([]byte(head+"input: {schema: {document: {pattern: '"+strings.Repeat("a", maxPattern+1)+"'}}}\ndo: [{a: {set: {x: 1}}}]\n"), Limits{})
+	if len(mistakes) != 1 || !strings.HasSuffix(mistakes[0].GetMessage(), "the regular expression has more than 10000 bytes: shorten it") {
+		t.Errorf("%v", mistakes)
 	}
 }
 
