@@ -154,6 +154,7 @@ var rows = []row{
 	{"events", 15 * time.Minute, events, eventsBars},
 	{"schedule", 10 * time.Minute, schedules, schedulesBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
+	{"http", 5 * time.Minute, rudeServers, rudeBars},
 }
 
 func rowNames() string {
