@@ -155,6 +155,7 @@ var rows = []row{
 	{"schedule", 10 * time.Minute, schedules, schedulesBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
 	{"http", 5 * time.Minute, rudeServers, rudeBars},
+	{"hostile_definition", 15 * time.Minute, hostileDefinitions, hostileDefinitionBars},
 }
 
 func rowNames() string {
