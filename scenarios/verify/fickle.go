@@ -50,9 +50,14 @@ func (c *fickle) consider(o *order) {
 	if chance.IntN(3) != 0 {
 		return
 	}
+	c.doom(o.id, time.Duration(chance.Int64N(int64(fickleWithin))))
+}
+
+// doom has an order cancelled after a time.
+func (c *fickle) doom(id messages.OrderID, after time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.due = append(c.due, doomed{o.id, time.Now().Add(time.Duration(chance.Int64N(int64(fickleWithin))))})
+	c.due = append(c.due, doomed{id, time.Now().Add(after)})
 }
 
 // run cancels until ctx ends.

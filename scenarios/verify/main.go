@@ -156,6 +156,7 @@ var rows = []row{
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
 	{"http", 5 * time.Minute, rudeServers, rudeBars},
 	{"hostile_definition", 15 * time.Minute, hostileDefinitions, hostileDefinitionBars},
+	{"branches", 20 * time.Minute, branches, branchesBars},
 }
 
 func rowNames() string {

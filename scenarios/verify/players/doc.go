@@ -5,6 +5,8 @@
 //	echoer   returns its input, under whatever name it is given
 //	frail    has its effect half-way, and ends as its input says: well, late, in a panic, unreported
 //	mortal   writes down what it does, and dies of what is poison
+//	gauge    writes down when it executes what
+//	tally    writes down each effect that it has, and each that it undoes
 //
 // What they have done is in files of JSON lines that outlive them: ReadLines reads those for the judges.
 //

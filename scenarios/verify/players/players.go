@@ -20,6 +20,7 @@ const (
 	Frail   = "frail"
 	Mortal  = "mortal"
 	Gauge   = "gauge"
+	Tally   = "tally"
 )
 
 // Exit statuses.
@@ -39,7 +40,7 @@ type part struct {
 
 // parts are the players by name. Each adds its flags, and returns what makes its adapter once they are known.
 var parts = map[string]func(*part) func() *adapters.Adapter{ //nolint:gochecknoglobals // a table
-	Sleeper: sleeper, Echoer: echoer, Frail: frailPlayer, Mortal: mortalPlayer, Gauge: gauge,
+	Sleeper: sleeper, Echoer: echoer, Frail: frailPlayer, Mortal: mortalPlayer, Gauge: gauge, Tally: tally,
 }
 
 // writes gives a player the flag that names its log.
