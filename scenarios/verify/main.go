@@ -157,6 +157,7 @@ var rows = []row{
 	{"http", 5 * time.Minute, rudeServers, rudeBars},
 	{"hostile_definition", 15 * time.Minute, hostileDefinitions, hostileDefinitionBars},
 	{"branches", 20 * time.Minute, branches, branchesBars},
+	{"linear", 15 * time.Minute, linear, linearBars},
 }
 
 func rowNames() string {
