@@ -138,8 +138,8 @@ func (x *exchange) follow(res *nethttp.Response) error {
 	return x.check()
 }
 
-// turned tells whether a redirect is followed by GET, whatever the request was, and notes what that says about it: also if the redirect can't
-// be followed then.
+// turned tells whether a redirect is followed by GET, whatever the request was, and notes what that says about the request: also if the
+// redirect can't be followed then.
 func (x *exchange) turned(status int) bool {
 	method := x.request.method
 	switch {
