@@ -53,6 +53,7 @@ type evilRow struct {
 	refused, faulted, allowed int
 	longest                   int // refusal, in bytes
 	slowest                   time.Duration
+	slowestName               string
 	wrong                     []string
 	// calm is how long the orders of others took, and failed how many failed.
 	calm   []time.Duration
@@ -178,7 +179,9 @@ func (r *evilRow) one(ctx context.Context, e *evil, name string) {
 	said, ended, err := r.try(ctx, e, name)
 	took := time.Since(began)
 	r.note(func() {
-		r.slowest, r.longest = max(r.slowest, took), max(r.longest, len(said))
+		if r.longest = max(r.longest, len(said)); took > r.slowest {
+			r.slowest, r.slowestName = took, e.name
+		}
 		switch {
 		case said == "" && err == nil:
 			r.allowed++
@@ -270,6 +273,7 @@ func (r *evilRow) tell(f figures) error {
 	}
 	f["tried"], f["refused"], f["faulted"], f["allowed"] = r.refused+r.faulted+r.allowed, r.refused, r.faulted, r.allowed
 	f["wrong"], f["longest_refusal_bytes"], f["slowest_s"] = len(r.wrong), r.longest, round(r.slowest.Seconds(), 1)
+	f["slowest"] = r.slowestName
 	f["others"], f["others_failed"] = len(r.calm), r.failed
 	f["others_p99_ms"], f["others_slowest_s"] = milliseconds(quantile(r.calm, 0.99)), round(slices.Max(r.calm).Seconds(), 3)
 	f["node_peak_rss_bytes"], f["node_restarts"] = u.PeakRSS, r.node.Starts()-1

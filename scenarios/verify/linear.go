@@ -158,6 +158,10 @@ func linearReload(ctx context.Context, node *stage.Node, conn *client.Client, f 
 		return err
 	}
 	f["ready_s"] = round(time.Since(killed).Seconds(), 2)
+	// A connection is made again before anything is measured.
+	if _, err := conn.Orders().List(ctx, &orderv1.ListRequest{PageSize: 1}, grpc.WaitForReady(true)); err != nil {
+		return fmt.Errorf("list: %w", err)
+	}
 	least, asked, gone := 0, time.Duration(0), time.Duration(0)
 	for n := range linearRested {
 		began := time.Now()
