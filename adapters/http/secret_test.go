@@ -166,7 +166,7 @@ func (a *authority) ServeHTTP(w nethttp.ResponseWriter, r *nethttp.Request) {
 	}
 }
 
-// TestOAuth: a token is got once, again when it is refused, and whoever gets none is told why.
+// TestOAuth: a token is got once, again when it is refused, one for each policy and kind, and whoever gets none is told why.
 func TestOAuth(t *testing.T) {
 	t.Parallel()
 	b := setup(t, outbound.Config{})
@@ -189,6 +189,12 @@ func TestOAuth(t *testing.T) {
 	a.given++ // the token that is held is refused from now on
 	b.output(o("oauth2", client))
 	if len(a.forms) != 2 {
+		t.Errorf("%v", a.forms)
+	}
+	for range 2 { // the same policy of another kind, whose tokens might be given elsewhere
+		b.output(o("oidc", client))
+	}
+	if len(a.forms) != 3 {
 		t.Errorf("%v", a.forms)
 	}
 	b.output(o("oidc", object{"id": "c", "secret": "s:", "authentication": "client_secret_basic"}, "request", object{"encoding": "application/json"}))

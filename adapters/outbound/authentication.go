@@ -102,11 +102,11 @@ func (e *Exit) Authorize(ctx context.Context, a Authentication) (Authorization, 
 
 // Renew authorizes a request anew whose authorization was refused. It tells whether there can be another one.
 func (e *Exit) Renew(ctx context.Context, a Authentication, refused Authorization) (Authorization, bool, error) {
-	o, _ := a.oauth()
+	o, discover := a.oauth()
 	if o == nil {
 		return refused, false, nil
 	}
-	e.tokens.forget(o, refused.Parameter)
+	e.tokens.forget(o, discover, refused.Parameter)
 	anew, err := e.Authorize(ctx, a)
 	return anew, true, err
 }

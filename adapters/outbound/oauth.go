@@ -76,17 +76,18 @@ const (
 
 func newTokens() *tokens { return &tokens{NewKept(maxTokens, func(*heldToken) {})} }
 
-func (t *tokens) held(o *OAuth) (*heldToken, error) {
+// held is the token of a policy. OAuth 2 and OpenID Connect have tokens of their own, as they may be given elsewhere.
+func (t *tokens) held(o *OAuth, discover bool) (*heldToken, error) {
 	of, err := json.Marshal(o) //nolint:gosec // it is hashed
 	if err != nil {
 		return nil, errors.New("read how to get a token")
 	}
-	return t.kept.Get(string(of), func() (*heldToken, error) { return &heldToken{turn: make(chan struct{}, 1)}, nil })
+	return t.kept.Get(fmt.Sprint(discover, string(of)), func() (*heldToken, error) { return &heldToken{turn: make(chan struct{}, 1)}, nil })
 }
 
 // forget forgets a token that was refused.
-func (t *tokens) forget(o *OAuth, token string) {
-	h, err := t.held(o)
+func (t *tokens) forget(o *OAuth, discover bool, token string) {
+	h, err := t.held(o, discover)
 	if err != nil {
 		return
 	}
@@ -108,7 +109,7 @@ func (h *heldToken) get(now time.Time) string {
 
 // token returns a token: the one that is held, or a new one. Only one request gets it for all.
 func (e *Exit) token(ctx context.Context, o *OAuth, discover bool) (string, error) {
-	h, err := e.tokens.held(o)
+	h, err := e.tokens.held(o, discover)
 	if err != nil {
 		return "", Invalid("%v", err)
 	}
