@@ -2,16 +2,11 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/holdfast-run/holdfast/client"
 	"github.com/holdfast-run/holdfast/scenarios/kit"
@@ -25,12 +20,12 @@ func conformance(ctx context.Context, s *site) (figures, error) {
 	if there, err := filepath.Glob(filepath.Join(s.kit, "*.feature")); err != nil || len(there) == 0 {
 		return figures{"kit": "skipped: there are no *.feature files in " + s.kit, "skipped": 1}, nil
 	}
-	reached, fetch, end, err := standIn(ctx, s.dir)
+	hosts, err := hostsOf{secure: kit.Hosts, handler: kit.StandIn()}.serve(ctx, s.dir)
 	if err != nil {
 		return nil, err
 	}
-	defer end()
-	k := &kitSystems{site: s, reached: reached}
+	defer hosts.end()
+	k := &kitSystems{site: s, reached: hosts.http}
 	ways := []kitWay{{"", k.node}}
 	if !s.ci() {
 		if k.dying, err = buildFaults(ctx, s); err != nil {
@@ -50,7 +45,7 @@ func conformance(ctx context.Context, s *site) (figures, error) {
 				return nil, nil, fmt.Errorf("make a folder: %w", err)
 			}
 			return way.begin(ctx, dir)
-		}, fetch, s.log)
+		}, hosts.fetch, s.log)
 		if err != nil {
 			return f, err
 		}
@@ -137,41 +132,6 @@ func (k *kitSystems) cluster(ctx context.Context, dir string) (*client.Client, f
 		return nil, nil, errors.Join(err, end())
 	}
 	return conn, end, nil
-}
-
-// standIn serves what stands in for the hosts that the scenarios call. reached are the settings of the adapter that lead there, fetch gets
-// what definitions refer to; end ends it.
-func standIn(ctx context.Context, dir string) (reached []string, fetch client.Fetch, end func(), err error) {
-	a, err := stage.NewAuthority(dir)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	certificate, private, err := a.Sign("hosts", kit.Hosts...)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("serve the hosts: %w", err)
-	}
-	srv := &http.Server{Handler: kit.StandIn(), ReadHeaderTimeout: time.Minute}
-	var serving sync.WaitGroup
-	serving.Go(func() { _ = srv.ServeTLS(l, certificate, private) }) // it ends when it is closed
-	reached = []string{"--ca-file", a.CA()}
-	for _, host := range kit.Hosts {
-		reached = append(reached, "--resolve", host+":443="+l.Addr().String())
-	}
-	there := &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: a.Roots(), MinVersion: tls.VersionTLS12},
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, l.Addr().String())
-		},
-	}
-	return reached, client.FetchBy(&http.Client{Transport: there}), func() {
-		there.CloseIdleConnections()
-		_ = srv.Close() // whoever has called has an answer, or needs none
-		serving.Wait()
-	}, nil
 }
 
 func conformanceBars(s *site) bars {

@@ -52,6 +52,8 @@ type site struct {
 	against string
 	// root is the project's folder, yardstick that of the yardstick, kit that of the language's conformance test kit.
 	root, yardstick, kit string
+	// examples is the folder of the language's examples.
+	examples string
 	// postgres is the folder with the programs of PostgreSQL; empty: it is not installed.
 	postgres string
 	// consul is its program, which make builds apart, as it takes minutes; empty: it is not there.
@@ -151,6 +153,7 @@ var rows = []row{
 	{"noisy", 10 * time.Minute, noisy, noisyBars},
 	{"rest", 15 * time.Minute, rest, restBars},
 	{"kit", 15 * time.Minute, conformance, conformanceBars},
+	{"examples", 5 * time.Minute, examples, examplesBars},
 	{"events", 15 * time.Minute, events, eventsBars},
 	{"schedule", 10 * time.Minute, schedules, schedulesBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
@@ -188,6 +191,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.StringVar(&s.root, "root", ".", "the project's folder")
 	f.StringVar(&s.yardstick, "yardstick", "../shared/yardstick", "folder of the yardstick's source; without it, its ratio is not verified")
 	f.StringVar(&s.kit, "kit", "../shared/conformance/ctk", "folder of the language's conformance test kit; without it, that is not run")
+	f.StringVar(&s.examples, "examples", "../shared/conformance/examples", "folder of the language's examples; without it, they are not run")
 	f.StringVar(&parent, "dir", ".holdfast", "folder for data and logs, on a disk")
 	if err := f.Parse(args); err != nil {
 		return exitUsage // the flag package has printed it
@@ -258,7 +262,7 @@ func (s *site) prepare(name string, rest []string) ([]row, error) {
 	if s.against != "" {
 		binaries = append(binaries, &s.against)
 	}
-	for _, path := range append([]*string{&s.root, &s.yardstick, &s.kit}, binaries...) {
+	for _, path := range append([]*string{&s.root, &s.yardstick, &s.kit, &s.examples}, binaries...) {
 		if *path, err = filepath.Abs(*path); err != nil {
 			return nil, fmt.Errorf("find %s: %w", *path, err)
 		}
