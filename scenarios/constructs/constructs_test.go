@@ -1,16 +1,59 @@
 package constructs
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/holdfast-run/holdfast/actors/definition"
+	"github.com/holdfast-run/holdfast/client"
+	"github.com/holdfast-run/holdfast/messages/definitionv1"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/messages/problemv1"
 )
+
+// TestCases: each case has a name of its own, says what has to come of it, and defines what can be deployed.
+func TestCases(t *testing.T) {
+	t.Parallel()
+	fetch := func(_ context.Context, address string) ([]byte, error) {
+		u, err := url.Parse(address)
+		if err != nil || shopDocuments[u.Path] == "" {
+			return nil, errors.Join(errors.New("nothing is at "+address), err)
+		}
+		return []byte(shopDocuments[u.Path]), nil
+	}
+	name := regexp.MustCompile(`^[a-z0-9-]+$`)
+	seen := map[string]bool{}
+	for _, c := range Cases() {
+		if seen[c.Name] || !name.MatchString(c.Name) {
+			t.Errorf("%q is no name, or there twice", c.Name)
+		}
+		seen[c.Name] = true
+		if c.Unfit == "" && c.Output == "" && c.Fault == nil && c.Status == orderv1.Status_STATUS_UNSPECIFIED {
+			t.Errorf("%s: nothing has to come of it", c.Name)
+		}
+		for _, text := range append(c.Needs, c.Document) {
+			_, err := client.Complete(t.Context(), []byte(text), fetch, func(_ context.Context, document []byte) ([]*definitionv1.Mistake, error) {
+				_, mistakes := definition.Compile(document, definition.Limits{})
+				for _, m := range mistakes {
+					if m.GetResource() == "" && m.GetSeverity() != definitionv1.Severity_SEVERITY_WARNING {
+						t.Errorf("%s: %d:%d %s: %s", c.Name, m.GetLine(), m.GetColumn(), m.GetPath(), m.GetMessage())
+					}
+				}
+				return mistakes, nil
+			})
+			if err != nil {
+				t.Errorf("%s: %v", c.Name, err)
+			}
+		}
+	}
+}
 
 // TestJudge: what is not as a case says is found.
 func TestJudge(t *testing.T) {

@@ -154,6 +154,7 @@ var rows = []row{
 	{"rest", 15 * time.Minute, rest, restBars},
 	{"kit", 15 * time.Minute, conformance, conformanceBars},
 	{"examples", 5 * time.Minute, examples, examplesBars},
+	{"constructs", 15 * time.Minute, eachConstruct, constructsBars},
 	{"events", 15 * time.Minute, events, eventsBars},
 	{"schedule", 10 * time.Minute, schedules, schedulesBars},
 	{"bad_input", 30 * time.Minute, badInput, badInputBars},
