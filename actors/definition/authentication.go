@@ -124,8 +124,8 @@ func (r *request) oauth(o object) {
 		r.oneOf(v, encodings)
 	}
 	endpoints := r.c.object(o.get("endpoints"), "the property \"endpoints\"", "token", "revocation", "introspection")
-	for _, v := range endpoints.properties() {
-		r.c.isText(v)
+	for _, name := range [...]string{"token", "revocation", "introspection"} {
+		r.c.isText(endpoints.get(name))
 	}
 	for _, name := range [...]string{"issuers", "scopes", "audiences"} {
 		v := o.get(name)

@@ -308,7 +308,12 @@ func (c *compiler) checkUnused() {
 		{"errors", func(n *node) { c.errorDefinition(n, nil) }},
 		{"retries", func(n *node) { c.retryPolicy(n, []string{defaultErrorVariable}) }},
 		{"timeouts", func(n *node) { c.timeoutDefinition(n, placeTask, nil) }},
-		{"authentications", func(n *node) { c.request(scope{check: true}).policy(n) }},
+		{"authentications", func(n *node) {
+			r := c.request(scope{check: true})
+			if r.policy(n); !c.stored { // earlier versions did not look for the secrets of policies that nobody uses
+				r.done()
+			}
+		}},
 	} {
 		for _, n := range c.components[kind.name].children() {
 			if !c.used[n] {

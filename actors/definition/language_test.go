@@ -219,7 +219,7 @@ func (n *node) asJSON() string {
 
 // known is what examples refer to that don't show it.
 var known = func() *node {
-	return new(mistakes).parse([]byte("use:\n  secrets: [billingToken]\n  authentications: {stock: {bearer: {use: billingToken}}}\n"),
+	return new(mistakes).parse([]byte("use:\n  secrets: [billingToken]\n  authentications: {stock: {basic: {username: shop, password: none}}}\n"),
 		Limits{}.WithDefaults())
 }()
 

@@ -9,6 +9,7 @@ func TestLaterMistakes(t *testing.T) {
 		"do:\n- a: {emit: {event: {with: {source: /s, type: t, subject: 7}}}}\n",
 		"use: {authentications: {a: {oauth2: {authority: 'https://a.example', grant: client_credentials, client: {id: 7}}}}}\n" +
 			"do:\n- a: {set: {b: 1}}\n",
+		"use: {authentications: {a: {bearer: {use: nowhere}}}}\ndo:\n- a: {set: {b: 1}}\n",
 	} {
 		if def, _ := Compile([]byte(head+document), Limits{}); def != nil {
 			t.Errorf("this is taken: %s", document)
