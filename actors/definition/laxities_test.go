@@ -90,6 +90,11 @@ var laxities = append(processLaxities(), []laxity{
 		},
 	},
 	{
+		at: "/$defs/eventFilter/properties/correlate/additionalProperties/properties/expect", to: "true",
+		reason:   "Values are compared as text, whatever they are.",
+		examples: []string{"- a: {listen: {to: {one: {with: {type: t}, correlate: {n: {from: .data.n, expect: 7}}}}}}"},
+	},
+	{
 		at: runIn("3", "workflow/properties/input"), to: "{type: [object, string]}",
 		reason:   "An expression can make the input.",
 		examples: []string{"- a: {run: {workflow: {namespace: a, name: b, version: latest, input: '${ .order }'}}}"},

@@ -147,7 +147,7 @@ var refusals = []refusal{
 		example: "- a: {call: http, with: {method: connect, endpoint: 'https://a.example'}}",
 	},
 	{
-		message: regexp.MustCompile(`there is no operation|has no parameter|needs the parameter|there is no service|has no method|has no field|does not fit|takes a stream|can't be used|is no document of|can be sent as JSON|must be a name in the document|, as the field `),
+		message: regexp.MustCompile(`there is no operation|has no parameter|needs the parameter|there is no service|has no method|has no field|does not fit|takes a stream|can't be used|is no document of|can be sent as JSON|must be a name in the document|, as the field |must be a value of the type`),
 		because: "calls that do not fit the document of OpenAPI, AsyncAPI or gRPC that describes them",
 		example: "- a: {call: openapi, with: {document: {endpoint: 'https://petstore.example.com/v2/swagger.json'}, operationId: b}}",
 	},
