@@ -27,9 +27,9 @@ const (
 	// evilAtOnce is how many documents are deployed, or orders wait, at once.
 	evilAtOnce = 8
 	// evilWithin bounds one document with its order.
-	evilWithin = time.Minute
+	evilWithin = 3 * time.Minute
 	// calmEvery is how often others submit an order, and calmWithin how long that may take.
-	calmEvery, calmWithin = 20 * time.Millisecond, 30 * time.Second
+	calmEvery, calmWithin = 50 * time.Millisecond, 30 * time.Second
 	// longestRefusal is how long a refusal may be, in bytes.
 	longestRefusal = 64 << 10
 )
@@ -39,7 +39,7 @@ func evilRounds(s *site) int {
 	if s.ci() {
 		return 1
 	}
-	return 5
+	return 2
 }
 
 // evilRow is the row under way.

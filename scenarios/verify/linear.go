@@ -20,7 +20,7 @@ const (
 	// linearRested is how many orders with a long history are read again.
 	linearRested = 3
 	// linearMemory is how much more memory the node may take than after its first order.
-	linearMemory = 256 << 20
+	linearMemory = 384 << 20
 )
 
 // lengths are how many items loops have.
