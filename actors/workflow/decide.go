@@ -216,7 +216,7 @@ type machine struct {
 	clock int64
 	now   time.Time
 	rand  uint64
-	out        []*journalv1.Event
+	out   []*journalv1.Event
 	// bytes is about how much out has of payloads.
 	bytes int
 	// only: no step is taken in other branches than this one; nil: all go on.

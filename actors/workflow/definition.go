@@ -172,7 +172,7 @@ type TaskArg struct {
 	Task      *Task
 	Input     *Value // raw
 	Output    *Value // raw; nil before the task has run
-	StartedAt int64 // in nanoseconds since 1970
+	StartedAt int64  // in nanoseconds since 1970
 }
 
 // WorkflowArg is what expressions see as $workflow.
@@ -180,5 +180,5 @@ type WorkflowArg struct { //nolint:revive // it is named after $workflow, as Tas
 	ID         messages.OrderID
 	Definition *Definition
 	Input      *Value // raw
-	StartedAt  int64 // in nanoseconds since 1970
+	StartedAt  int64  // in nanoseconds since 1970
 }

@@ -40,7 +40,9 @@ func (m *model) noteEvent(ev *journalv1.Event) {
 	x := &m.events
 	switch e := ev.GetKind().(type) {
 	case *journalv1.Event_EmitScheduled:
-		var event struct{ ID string }
+		var event struct {
+			ID string `json:"id"`
+		}
 		if err := json.Unmarshal(e.EmitScheduled.GetEvent(), &event); err != nil || event.ID == "" || x.ids[event.ID] {
 			m.t.Fatalf("%s, but its id is not its own: %v", show(ev), err)
 		}

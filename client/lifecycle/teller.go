@@ -111,8 +111,8 @@ func (b *batch) ends(what, when, also string, value any) {
 
 // left tells that the tasks inside a task are cancelled that are still under way, the latest first. The order is around all tasks: "".
 func (b *batch) left(task string) {
-	for at := len(b.open) - 1; at >= 0; at-- {
-		if inside := b.open[at]; strings.HasPrefix(inside, task+"/") {
+	for at, inside := range slices.Backward(b.open) {
+		if strings.HasPrefix(inside, task+"/") {
 			b.open = slices.Delete(b.open, at, at+1)
 			delete(b.listen, inside)
 			b.ofTask(inside, "cancelled", "cancelledAt", "", nil)
@@ -159,8 +159,8 @@ func value(raw []byte) any {
 func problem(ev *orderv1.HistoryEvent) any { return shown.EventOf(ev).Error }
 
 func lastIndex(list []string, text string) int {
-	for at := len(list) - 1; at >= 0; at-- {
-		if list[at] == text {
+	for at, x := range slices.Backward(list) {
+		if x == text {
 			return at
 		}
 	}

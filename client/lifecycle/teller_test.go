@@ -40,7 +40,9 @@ func tell(t *testing.T, history string) []string {
 			t.Fatal(err)
 		}
 		for _, e := range events {
-			var data struct{ Task string }
+			var data struct {
+				Task string `json:"task"`
+			}
 			if err := json.Unmarshal(e.GetData(), &data); err != nil {
 				t.Fatal(err)
 			}
@@ -205,9 +207,14 @@ func TestEvent(t *testing.T) {
 			t.Fatal(err)
 		}
 		var form struct {
-			Type, ID, Source, Subject, Time, SpecVersion, DataContentType string
-
-			Data json.RawMessage
+			Type            string          `json:"type"`
+			ID              string          `json:"id"`
+			Source          string          `json:"source"`
+			Subject         string          `json:"subject"`
+			Time            string          `json:"time"`
+			SpecVersion     string          `json:"specversion"`
+			DataContentType string          `json:"datacontenttype"`
+			Data            json.RawMessage `json:"data"`
 		}
 		if err := json.Unmarshal(text, &form); err != nil {
 			t.Fatal(err)

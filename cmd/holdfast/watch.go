@@ -93,7 +93,7 @@ func (a *app) lifecyclePrinter(ctx context.Context, c *api, id string, from uint
 	return func(ev *orderv1.HistoryEvent) error {
 		events, err := teller.Events(ev)
 		if err != nil || ev.GetVersion() < from {
-			return err //nolint:wrapcheck // it names the event
+			return err
 		}
 		for _, e := range events {
 			if err := a.printJSON(shown.CloudEventOf(e)); err != nil {
