@@ -105,7 +105,7 @@ func (a *flooded) idle(ctx context.Context) (conns []*client.Client, err error) 
 func (a *flooded) measure(ctx context.Context, f figures) error {
 	pairs, phase := 12, 2500*time.Millisecond
 	if a.s.ci() {
-		pairs, phase = 4, 1500*time.Millisecond
+		pairs, phase = 2, 1500*time.Millisecond
 	}
 	questions, fallout, err := a.questions(ctx)
 	if err != nil {

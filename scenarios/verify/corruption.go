@@ -28,7 +28,7 @@ const corruptionOrders = 200
 // flipCount is how many bytes are flipped in each of the two stores.
 func flipCount(s *site) int {
 	if s.ci() {
-		return 30
+		return 20
 	}
 	return 500
 }

@@ -24,7 +24,7 @@ const (
 // logChanges is how many times a log is damaged: as many bits are turned over as pages are blanked and ends are cut off.
 func logChanges(s *site) int {
 	if s.ci() {
-		return 15
+		return 10
 	}
 	return 300
 }

@@ -27,7 +27,7 @@ const (
 // familyRounds is how often the node is killed at each event of the parent, familyStep which of these are taken.
 func (s *site) familyRounds() (rounds, step int) {
 	if s.ci() {
-		return 1, 9
+		return 1, 15
 	}
 	return 3, 1
 }
