@@ -265,14 +265,7 @@ func (r *Running) Cancel(ctx context.Context, compensate bool) error {
 
 // eventually waits until something holds.
 func eventually(ctx context.Context, holds func() (bool, error)) error {
-	for {
-		if ok, err := holds(); ok || err != nil {
-			return err
-		}
-		if err := stage.Pause(ctx, pollEvery); err != nil {
-			return err
-		}
-	}
+	return stage.Eventually(ctx, pollEvery, holds)
 }
 
 // find finds out which order has come into being by itself.
@@ -342,14 +335,5 @@ func (r *Running) end(ctx context.Context) (*orderv1.Order, error) {
 
 // history reads the history of the order.
 func (r *Running) history(ctx context.Context) ([]*orderv1.HistoryEvent, error) {
-	var all []*orderv1.HistoryEvent
-	for from := uint64(1); from != 0; {
-		page, err := r.Conn.Orders().History(ctx, &orderv1.HistoryRequest{Id: r.ID, FromVersion: from}, patiently)
-		if err != nil {
-			return nil, fmt.Errorf("read the history: %w", err)
-		}
-		all = append(all, page.GetEvents()...)
-		from = page.GetNextVersion()
-	}
-	return all, nil
+	return stage.History(ctx, r.Conn.Orders(), r.ID, patiently)
 }

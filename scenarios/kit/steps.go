@@ -23,6 +23,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages/definitionv1"
 	"github.com/holdfast-run/holdfast/messages/eventtype"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
+	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
 
 // scenario is one that runs.
@@ -138,19 +139,13 @@ func (s *scenario) execute(ctx context.Context) error {
 			return err
 		}
 	}
-	for from := uint64(1); from != 0; {
-		page, err := s.orders.History(ctx, &orderv1.HistoryRequest{Id: s.order.GetId(), FromVersion: from}, patiently)
-		if err != nil {
-			return fmt.Errorf("read the history: %w", err)
+	history, err := stage.History(ctx, s.orders, s.order.GetId(), patiently)
+	for _, e := range history {
+		if e.GetEventType() == eventtype.TaskStarted {
+			s.ran = append(s.ran, path.Base(e.GetTask()))
 		}
-		for _, e := range page.GetEvents() {
-			if e.GetEventType() == eventtype.TaskStarted {
-				s.ran = append(s.ran, path.Base(e.GetTask()))
-			}
-		}
-		from = page.GetNextVersion()
 	}
-	return nil
+	return err
 }
 
 func (s *scenario) ends(as orderv1.Status) error {

@@ -16,3 +16,15 @@ func Pause(ctx context.Context, d time.Duration) error {
 		return context.Cause(ctx)
 	}
 }
+
+// Eventually asks again and again, with a pause between, whether something holds, and returns once it does.
+func Eventually(ctx context.Context, pause time.Duration, holds func() (bool, error)) error {
+	for {
+		if ok, err := holds(); ok || err != nil {
+			return err
+		}
+		if err := Pause(ctx, pause); err != nil {
+			return err
+		}
+	}
+}

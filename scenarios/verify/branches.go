@@ -190,25 +190,18 @@ func (r *branchRow) run(ctx context.Context, f figures) error {
 
 // massacre kills the node until that was often enough, and waits until all orders have ended.
 func (r *branchRow) massacre(ctx context.Context, fleet *fleet) (kills int, err error) {
-	_, least := branchRounds(r.site)
+	_, kills = branchRounds(r.site)
 	chance := r.chance()
-	all := func(c counts) bool { return c.ended >= len(r.plan) }
-	for err == nil && kills < least {
-		if err = between(ctx, chance, 100*time.Millisecond, time.Second); err == nil {
+	return fleet.amid(ctx, kills, func() error {
+		err := between(ctx, chance, 100*time.Millisecond, time.Second)
+		if err == nil {
 			_, err = r.node.Kill(ctx)
-			kills++
 		}
 		if err == nil {
 			err = r.node.Ready(ctx)
 		}
-	}
-	if err == nil {
-		err = fleet.await(ctx, all)
-	}
-	if all(fleet.counts()) { // then there is nobody any more to be disturbed
-		return kills, nil
-	}
-	return kills, err
+		return err
+	})
 }
 
 // account reads what the adapter has written down, and what the orders have left, and judges.

@@ -100,28 +100,13 @@ func constructsWorld(
 		return nil, nil, nil, err
 	}
 	log := &constructs.Log{}
-	greeter, err := constructs.Greet(log) //nolint:contextcheck // each call has a context of its own
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	hosts, err := hostsOf{
-		secure: constructs.Hosts, handler: constructs.Shop(log), called: []string{constructs.GreeterHost}, greeter: greeter,
-	}.serve(ctx, dir)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	w := &constructs.World{Log: log, Fetch: hosts.fetch}
 	ctx, st := stage.New(ctx, dir)
-	node, err := st.StartNodeIn(ctx, env, binary, len(env) > 0)
-	if err == nil {
-		err = startAdapters(ctx, s, st, node.Server, hosts, secrets)
-	}
-	if err == nil {
-		err = dialWorld(w, node)
-	}
+	w, node, end, err := worldOf{
+		log: log, secrets: secrets, binary: binary, env: env,
+		hosts: hostsOf{secure: constructs.Hosts, handler: constructs.Shop(log), called: []string{constructs.GreeterHost}},
+	}.begin(ctx, s, st, dir)
 	if err != nil {
 		st.Stop()
-		hosts.end()
 		return nil, nil, nil, err
 	}
 	stubbed, over := context.WithCancel(ctx)
@@ -135,8 +120,7 @@ func constructsWorld(
 		over()
 		stubs.Wait()
 		st.Stop()
-		hosts.end()
-		_ = errors.Join(w.Conn.Close(), w.Admin.Close()) // they fail only if they were closed before
+		end()
 	}, nil
 }
 

@@ -42,6 +42,14 @@ func keptEvents(s *site) int {
 	return 1_000_000
 }
 
+// eventPauses are the shortest and the longest time between two kills.
+func eventPauses(s *site) (least, most time.Duration) {
+	if s.ci() { // the orders have soon ended
+		return 20 * time.Millisecond, 100 * time.Millisecond
+	}
+	return 200 * time.Millisecond, 1500 * time.Millisecond
+}
+
 // events has orders wait for events that are published before, during and after kills of the node; and then has many events be kept.
 func events(ctx context.Context, s *site) (figures, error) {
 	f := figures{}
@@ -113,19 +121,16 @@ func pairs(ctx context.Context, s *site, node *stage.Node, conn *client.Client, 
 		})
 	}
 	began, chance, kills := time.Now(), s.chance(), 0
+	least, most := eventPauses(s)
 	err := fleet.during(ctx, conn, eventsInFlight, func(ctx context.Context) error {
 		var err error
-		for ; err == nil && kills < eventKills; kills++ {
-			if err = between(ctx, chance, 200*time.Millisecond, 1500*time.Millisecond); err == nil {
+		kills, err = fleet.amid(ctx, eventKills, func() error {
+			err := between(ctx, chance, least, most)
+			if err == nil {
 				_, err = node.Kill(ctx)
 			}
-		}
-		if err == nil {
-			err = fleet.await(ctx, func(c counts) bool { return c.ended >= all })
-		}
-		if fleet.counts().ended >= all { // then there is nobody any more to be disturbed
-			return nil
-		}
+			return err
+		})
 		return err
 	})
 	close(due)
@@ -187,14 +192,7 @@ func news(ctx context.Context, s *site, node *stage.Node, conn *client.Client, f
 
 // eventually waits until something holds.
 func eventually(ctx context.Context, holds func() (bool, error)) error {
-	for {
-		if ok, err := holds(); ok || err != nil {
-			return err
-		}
-		if err := stage.Pause(ctx, 100*time.Millisecond); err != nil {
-			return err
-		}
-	}
+	return stage.Eventually(ctx, 100*time.Millisecond, holds)
 }
 
 // kept publishes many events that nobody waits for, kills the node, and looks for some of them by orders that wait for these.

@@ -80,104 +80,32 @@ func examples(ctx context.Context, s *site) (figures, error) {
 	return f, nil
 }
 
-// exampleWorld begins a node, its adapters, and all that these lead to.
+// exampleWorld begins the world of the examples.
 func exampleWorld(ctx context.Context, s *site, st *stage.Stage) (*constructs.World, func(), error) {
+	secrets, err := exampleSecrets(s.dir)
+	if err != nil {
+		return nil, nil, err
+	}
 	log := &constructs.Log{}
-	greeter, err := constructs.Greet(log) //nolint:contextcheck // each call has a context of its own
+	w, _, end, err := worldOf{
+		log: log, secrets: secrets, binary: s.holdfast,
+		hosts: hostsOf{
+			secure: exampleHosts, plain: []string{"keycloak", "myorg.io"}, handler: exampleHost{log}, called: []string{"localhost:5011"},
+		},
+	}.begin(ctx, s, st, s.dir)
 	if err != nil {
 		return nil, nil, err
 	}
-	hosts, err := hostsOf{
-		secure: exampleHosts, plain: []string{"keycloak", "myorg.io"}, handler: exampleHost{log},
-		called: []string{"localhost:5011"}, greeter: greeter,
-	}.serve(ctx, s.dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	w := &constructs.World{Log: log, Short: s.ci(), Fetch: func(ctx context.Context, address string) ([]byte, error) {
+	w.Short = s.ci()
+	fetch := w.Fetch
+	w.Fetch = func(ctx context.Context, address string) ([]byte, error) {
 		if address == "file://app/greet.proto" {
 			return []byte(constructs.GreeterProto), nil
 		}
-		return hosts.fetch(ctx, address)
-	}}
-	secrets, err := exampleSecrets(s.dir)
-	if err == nil {
-		err = startWorld(ctx, s, st, w, hosts, secrets)
+		return fetch(ctx, address)
 	}
-	if err != nil {
-		hosts.end()
-		return nil, nil, err
-	}
-	return w, func() {
-		_ = errors.Join(w.Conn.Close(), w.Admin.Close()) // they fail only if they were closed before
-		hosts.end()
-	}, nil
+	return w, end, nil
 }
-
-// startWorld starts a node, and the adapters that the language has.
-func startWorld(ctx context.Context, s *site, st *stage.Stage, w *constructs.World, hosts *standIns, secrets string) error {
-	node, err := st.StartNode(ctx, s.holdfast, false)
-	if err != nil {
-		return err
-	}
-	if err := node.Ready(ctx); err != nil {
-		return err
-	}
-	if err := startAdapters(ctx, s, st, node.Server, hosts, secrets); err != nil {
-		return err
-	}
-	return dialWorld(w, node)
-}
-
-func dialWorld(w *constructs.World, node *stage.Node) (err error) {
-	if w.Conn, err = node.Dial(); err != nil {
-		return err
-	}
-	if w.Admin, err = node.DialAdmin(); err != nil {
-		return errors.Join(err, w.Conn.Close())
-	}
-	return nil
-}
-
-// startAdapters starts the adapters that the language has.
-func startAdapters(ctx context.Context, s *site, st *stage.Stage, server string, hosts *standIns, secrets string) error {
-	engine := filepath.Join(s.dir, "engine")
-	if err := os.WriteFile(engine, []byte(exampleEngine), 0o700); err != nil { //nolint:gosec // it is a program
-		return fmt.Errorf("write what stands in for an engine of containers: %w", err)
-	}
-	processes := []string{"--engine", engine, "--memory", "-1", "--interpreter", "python=/bin/sh"} // nobody has to have Python
-	if hasNode() {
-		processes = append(processes, "--interpreter", "javascript=node")
-	}
-	if os.Geteuid() == 0 { // then it has to have a user
-		processes = append(processes, "--user", "65534:65534")
-	}
-	for name, settings := range map[string][]string{"http": hosts.http, "grpc": hosts.grpc, "shell": processes} {
-		args := append([]string{"adapter", name, "--server", server, "--secrets", secrets}, settings...)
-		if _, err := st.Start(ctx, stage.Spec{Name: name, Path: s.holdfast, Args: args}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// exampleEngine stands in for podman and docker: it says by which options it was asked for the image hello-world, and runs the command of
-// any other one.
-const exampleEngine = `#!/bin/sh
-while [ $# -gt 0 ]; do
-	case "$1" in
-	--cidfile) printf 0123456789abcdef >"$2"; shift ;;
-	--pull|--name) said="$said $1 $2"; shift ;;
-	--rm) said="$said $1" ;;
-	--entrypoint) entry="$2"; shift ;;
-	--label|--memory|--env-file) shift ;;
-	hello-world) echo "hello$said"; echo "seen" >&2; exit 0 ;;
-	alpine) shift; exec "$entry" "$@" ;;
-	esac
-	shift
-done
-exit 125
-`
 
 // exampleSecrets writes the secret of those that name one, and returns the folder.
 func exampleSecrets(dir string) (string, error) {
@@ -216,6 +144,7 @@ func oneExample(ctx context.Context, w *constructs.World, file, name string) (wh
 	what = "ran"
 	for i, c := range cases {
 		c.Name, c.Document = namespace, strings.ReplaceAll(string(text), found[1], "namespace: "+namespace)
+		c.Needs = slices.Clone(c.Needs)
 		for n, need := range c.Needs {
 			c.Needs[n] = strings.ReplaceAll(need, "NAMESPACE", namespace)
 		}

@@ -123,6 +123,24 @@ func (f *fleet) during(ctx context.Context, conn *client.Client, n int, do func(
 	return err
 }
 
+// amid has something done so often while orders run, and waits until all have ended that are submitted at most. It tells how often it was
+// done. Once all have ended, nobody is disturbed any more, and it is no error if it can't be done.
+func (f *fleet) amid(ctx context.Context, times int, do func() error) (done int, err error) {
+	all := func(c counts) bool { return c.ended >= f.most }
+	for err == nil && done < times {
+		if err = do(); err == nil {
+			done++
+		}
+	}
+	if err == nil {
+		err = f.await(ctx, all)
+	}
+	if all(f.counts()) {
+		return done, nil
+	}
+	return done, err
+}
+
 // passing tells whether an error is what a client of a node that is killed has to expect.
 func passing(err error) bool {
 	return passingCode(status.Code(err))

@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/messages/orderv1"
 	"github.com/holdfast-run/holdfast/scenarios/checker"
+	"github.com/holdfast-run/holdfast/scenarios/stage"
 )
 
 // historyReaders is how many histories are read at once.
@@ -95,14 +96,5 @@ func readHistories(
 }
 
 func readHistory(ctx context.Context, client orderv1.OrderServiceClient, id messages.OrderID) ([]*orderv1.HistoryEvent, error) {
-	var events []*orderv1.HistoryEvent
-	for from := uint64(1); from != 0; {
-		page, err := client.History(ctx, &orderv1.HistoryRequest{Id: string(id), FromVersion: from}, grpc.WaitForReady(true))
-		if err != nil {
-			return nil, err
-		}
-		events = append(events, page.GetEvents()...)
-		from = page.GetNextVersion()
-	}
-	return events, nil
+	return stage.History(ctx, client, string(id), grpc.WaitForReady(true))
 }

@@ -227,11 +227,7 @@ func (r *rudeRow) order(ctx context.Context, a ask, server string) ([]*orderv1.H
 	if err != nil {
 		return nil, fmt.Errorf("submit: %w", err)
 	}
-	events, err := readHistory(ctx, r.conn.Orders(), id)
-	if err != nil {
-		return nil, fmt.Errorf("read the history: %w", err)
-	}
-	return events, nil
+	return readHistory(ctx, r.conn.Orders(), id)
 }
 
 // tell tells what was seen.
