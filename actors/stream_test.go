@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/holdfast-run/holdfast/actors/dispatch"
 	"github.com/holdfast-run/holdfast/actors/workflow"
 	"github.com/holdfast-run/holdfast/messages"
@@ -129,6 +131,34 @@ func TestForeignResults(t *testing.T) {
 			t.Errorf("another adapter got %d tasks", got)
 		}
 	})
+}
+
+// A result that tells of one order under a key of another, which the hello lists, does not take the other order its task.
+func TestListedKeyOfAnotherOrder(t *testing.T) {
+	t.Parallel()
+	for outcome := range adapterv1.Outcome_name {
+		t.Run(adapterv1.Outcome(outcome).String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := start(t)
+				def := n.deploy("one", callOne)
+				w := n.worker(nil, process("p1", "l1"))
+				n.mustSubmit(order{id: "a", def: def})
+				n.mustSubmit(order{id: "b", def: def})
+				tasks := w.took()
+				liar := n.worker(nil, process("p2", "l2", tasks[1].GetKey()))
+				lie, _ := proto.Clone(tasks[0]).(*adapterv1.Task)
+				lie.Key = tasks[1].GetKey()
+				liar.answer(lie, &adapterv1.Result{Outcome: adapterv1.Outcome(outcome), Output: []byte("666")})
+				liar.leave()
+				w.leave()
+				n.worker(func(*worker, *adapterv1.Task) *adapterv1.Result { return done("1") }, process("p3", "l3"))
+				n.sleep(time.Minute)
+				n.expect("a", completed)
+				n.expect("b", completed)
+			})
+		})
+	}
 }
 
 // After a restart of the node a result counts of what the hello lists, if it is of the attempt's activity.

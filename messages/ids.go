@@ -63,6 +63,15 @@ func (id OrderID) Validate() error {
 	return nil
 }
 
+// Key makes an idempotency key of the order's, for what is done at a place in it.
+func (id OrderID) Key(place string) string { return string(id) + ":" + place }
+
+// HasKey tells whether an idempotency key is one of the order's. No id has a colon in it.
+func (id OrderID) HasKey(key string) bool {
+	of, _, _ := strings.Cut(key, ":")
+	return of == string(id)
+}
+
 // Handle is the journal's own name for an order: unique, and rising with the time of acceptance, so that writes append.
 type Handle [16]byte
 

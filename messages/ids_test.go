@@ -29,3 +29,17 @@ func TestNewHandle(t *testing.T) {
 		last = h
 	}
 }
+
+// A key is of the order whose id it begins with, not of one with a part of that id.
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	id := messages.OrderID("a-1")
+	for key, own := range map[string]bool{
+		id.Key("/do/0/a"): true, id.Key("/do/0/a") + "#2": true,
+		"a-12:/do/0/a": false, "a:/do/0/a": false, ":/do/0/a": false, "": false,
+	} {
+		if got := id.HasKey(key); got != own {
+			t.Errorf("%q is its key: %t", key, got)
+		}
+	}
+}

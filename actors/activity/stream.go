@@ -276,6 +276,8 @@ func (s *Stream) judge(r *adapterv1.Result) (verdict, string) {
 			known.order, known.partition, known.activity)
 	case sent && r.GetAttempt() > known.attempt:
 		return foreign, fmt.Sprintf("it was sent attempt %d at the most", known.attempt)
+	case !sent && listed && !messages.OrderID(r.GetOrderId()).HasKey(r.GetKey()):
+		return foreign, "its key is of another order"
 	case !sent && listed && s.offers[r.GetActivity()] != nil:
 		return asListed, ""
 	case !sent && asked:

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"strconv"
 	"strings"
+
+	"github.com/holdfast-run/holdfast/messages"
 )
 
 // visit is one entering of a task, or several that did not succeed. It is known by its place: the task's reference and the path of
@@ -73,7 +75,7 @@ func (s *State) nextKey(f *frame) (string, uint32) {
 
 // keyOf makes the idempotency key of a visit at a place.
 func (s *State) keyOf(at string, visit uint32) string {
-	key := s.accepted.GetOrderId() + ":" + at
+	key := messages.OrderID(s.accepted.GetOrderId()).Key(at)
 	if visit > 1 {
 		key += "#" + strconv.FormatUint(uint64(visit), 10)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +23,8 @@ const (
 	resubmitAfter = 50 * time.Millisecond
 	// stallAfter is how long a fleet may make no progress, other than while processes are being killed.
 	stallAfter = time.Minute
+	// stalledTold is of how many stalled orders it is told what they wait for, stalledEvents how many of the last events.
+	stalledTold, stalledEvents = 5, 20
 )
 
 // fleet is a client that keeps a number of orders in flight, whatever happens to the node: when its stream breaks, it
@@ -90,6 +93,8 @@ func (f *fleet) run(ctx context.Context, conn *client.Client, n int) error {
 			return context.Cause(ctx)
 		case done:
 			return nil
+		case errors.Is(err, errStall):
+			return fmt.Errorf("%w: %v", err, f.stalled(ctx, conn))
 		case err != nil && !passing(err):
 			return err
 		}
@@ -197,6 +202,31 @@ func (f *fleet) retry(now time.Time) error {
 }
 
 var errStall = errors.New("no progress")
+
+// stalled tells of some orders without an end whether they were accepted, and how their histories end.
+func (f *fleet) stalled(ctx context.Context, conn *client.Client) string {
+	f.mu.Lock()
+	var open []*order
+	for _, o := range f.orders {
+		if o.ended.IsZero() && len(open) < stalledTold {
+			open = append(open, o)
+		}
+	}
+	f.mu.Unlock()
+	var told strings.Builder
+	for _, o := range open {
+		events, err := readHistory(ctx, conn.Orders(), o.id)
+		fmt.Fprintf(&told, "\n%s, accepted: %t, history: %d events, %v", o.id, !o.accepted.IsZero(), len(events), err)
+		if is, err := conn.Orders().Get(ctx, &orderv1.GetRequest{Id: string(o.id)}); err == nil {
+			fmt.Fprintf(&told, ", waits for %v", is.GetOrder().GetWaiting())
+		}
+		for _, e := range events[max(0, len(events)-stalledEvents):] {
+			e.Data = nil
+			fmt.Fprintf(&told, "\n  %v", e)
+		}
+	}
+	return told.String()
+}
 
 // open counts the orders without an end.
 func (f *fleet) open() int { return len(f.orders) - f.counted.ended }
