@@ -1,7 +1,9 @@
 package actors_test
 
 import (
+	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors"
 	"github.com/holdfast-run/holdfast/actors/definition"
 	hfruntime "github.com/holdfast-run/holdfast/actors/runtime"
+	"github.com/holdfast-run/holdfast/messages/adapterv1"
 	"github.com/holdfast-run/holdfast/persistence"
 )
 
@@ -146,4 +149,58 @@ func TestHeavyOrdersWaitApart(t *testing.T) {
 			t.Errorf("in the end: %+v", d)
 		}
 	})
+}
+
+// What turns out to take long in the turn of its partition is decided anew outside of it: the other orders there go on meanwhile. It comes to the
+// same as if it had been known.
+func TestLongLeavesItsPartition(t *testing.T) {
+	t.Parallel()
+	const long = `{b: {set: {n: '${ [range(30000)] | length }'}}}`
+	for name, doc := range map[string]string{
+		"at its start":    "do: [" + long + "]",
+		"behind a wait":   "do: [{a: {wait: PT1S}}, " + long + "]",
+		"behind a result": "do: [{a: {call: x.do}}, " + long + ", {c: {call: x.do}}]",
+		"much before it":  "do: [{a: {set: {x: '${ \"x\" * 300000 }'}}}, " + long + "]",
+		"behind a check": "input: {schema: {document: {type: object, properties: {n: {items: {type: integer}}}}}}\n" +
+			"do: [" + long + "]",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := start(t, inMemory, withEngine(actors.Config{Evaluations: 1, EvaluationBytes: 1 << 30}))
+				n.worker(func(*worker, *adapterv1.Task) *adapterv1.Result { return done("1") })
+				def, small := n.deploy("long", doc), n.deploy("small", "do: [{a: {set: {x: 1}}}]")
+				ids := crowd(3) // of one partition
+				input := `{"n": [1` + strings.Repeat(", 1", 3000) + `]}`
+				end := n.HoldHeavy()
+				answer := n.submitOnly(order{id: ids[0], def: def, input: input})
+				n.sleep(2 * time.Second)
+				n.wantStuck()
+				n.mustSubmit(order{id: ids[1], def: small})
+				n.expect(ids[1], completed)
+				if d := n.HeavyDone(hfruntime.HeavyEvaluation); d.Waiting != 1 {
+					t.Errorf("%+v", d)
+				}
+				end()
+				n.sleep(time.Minute)
+				wantErr(t, <-answer, nil)
+				n.mustSubmit(order{id: ids[2], def: def, input: input})
+				n.sleep(time.Minute)
+				n.wantStuck()
+				var told [2][]string
+				for i, id := range []string{ids[0], ids[2]} {
+					n.expect(id, completed)
+					for _, e := range n.history(id) {
+						told[i] = append(told[i], fmt.Sprintf("%T", e.GetKind()))
+					}
+				}
+				if !slices.Equal(told[0], told[1]) {
+					t.Errorf("the history of the first one is %v, of the next one %v", told[0], told[1])
+				}
+				if d := n.HeavyDone(hfruntime.HeavyEvaluation); d.Waiting != 0 || d.Running != 0 {
+					t.Errorf("in the end: %+v", d)
+				}
+			})
+		})
+	}
 }

@@ -168,12 +168,17 @@ func (i *instance) succeeded(p *pending) {
 	i.settle(p)
 }
 
+// drop drops the state, and what was decided. It is loaded again before anything else is.
+func (i *instance) drop() {
+	i.state, i.landmark, i.rows, i.more, i.pending = nil, history.Landmark{}, Rows{}, false, nil
+	i.box.loaded.Store(false)
+}
+
 // failed drops the state, after a commit that failed. Messages that came meanwhile are decided on a state that is loaded anew.
 func (i *instance) failed(p *pending, err error) {
 	i.release(p)
 	first := i.state == nil || i.state.Version() == messages.Version(len(p.events)) // it was to be accepted
-	i.state, i.landmark, i.rows, i.more, i.pending = nil, history.Landmark{}, Rows{}, false, nil
-	i.box.loaded.Store(false)
+	i.drop()
 	if first {
 		i.handle = messages.Handle{}
 	}

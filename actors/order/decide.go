@@ -18,7 +18,12 @@ func (i *instance) decide(batch []any) {
 	p := &i.space
 	*p = pending{asked: i.asks[:0]}
 	i.deciding, i.pending = batch, p
-	if i.decideAll(i.Now(), p) {
+	commits, long := i.decideAll(i.Now(), p)
+	switch {
+	case long:
+		i.decideApart(batch)
+		return
+	case commits:
 		return
 	}
 	i.giveBack()
@@ -30,9 +35,13 @@ func (i *instance) decide(batch []any) {
 	i.rest()
 }
 
-// decideAll decides the messages, and tells whether it commits something, within the pace if that is heavy work.
-func (i *instance) decideAll(now time.Time, p *pending) (commits bool) {
-	defer i.quit()
+// decideAll decides the messages, within the pace if that is heavy work. It tells whether it commits something, or whether it has taken too
+// long for the partition's turn.
+func (i *instance) decideAll(now time.Time, p *pending) (commits, long bool) {
+	defer func() {
+		i.quit()
+		long = isTooLong(recover())
+	}()
 	if space := i.heavily; space != "" {
 		i.heavily = ""
 		i.enter(space)
@@ -53,7 +62,7 @@ func (i *instance) decideAll(now time.Time, p *pending) (commits bool) {
 	if n > 0 {
 		i.commit(i.state.Version()-n, p)
 	}
-	return n > 0
+	return n > 0, false
 }
 
 func (i *instance) priority() int { return int(i.state.Accepted().GetPriority()) }

@@ -9,6 +9,8 @@
 // Its parent is its partition, which brings it its messages, activates it with the first of them, and keeps its due time while it is
 // away.
 //
+// Most decisions are made in the turn of the partition. One that is heavy work is not; nor is one that turns out to be, which is made anew.
+//
 // Room for an attempt is reserved in the memory of its activity before the attempt is committed: see Activities. What an order
 // has to tell its children and its parent is part of its state; it is asked again until it is answered.
 //

@@ -123,6 +123,15 @@ func (i *instance) waits(batch []any) bool {
 	return true
 }
 
+// waited goes on with what was buffered while the order waited.
+func (i *instance) waited(goOn func(batch []any)) {
+	if i.waiting {
+		batch := i.buffered
+		i.waiting, i.buffered = false, nil
+		goOn(batch)
+	}
+}
+
 // goOn decides messages that have waited, or goes on with a decision that was cut short, once there is room.
 func (i *instance) goOn(batch []any) {
 	if !i.waits(batch) {

@@ -40,7 +40,7 @@ func (b *Box) Poisoned() bool { return b.poison }
 // journal.
 func (p *Parts) inline(b *Box, message any) bool {
 	switch m := message.(type) {
-	case *committed, *granted:
+	case *committed, *granted, *setAside:
 		return false
 	case *nodev1.Envelope:
 		if a := m.GetAccept(); a != nil {
@@ -94,6 +94,7 @@ type instance struct {
 	pass     *runtime.Pass // lets a decision that is heavy work go on; nil if it is not, or not yet
 	checks   bool          // it has that since a value was checked
 	rushes   bool          // it does not give others a turn
+	apart    bool          // the next decision is made outside of the partition's turn, as it took too long there
 	read     bool          // the order was read for this decision, which is not made in the turn of its partition
 	refilled bool          // an attempt that had overflowed was offered since the last one overflowed
 	began    time.Time     // when the first attempt that had overflowed was offered; zero if none was
@@ -144,11 +145,12 @@ func (i *instance) Receive(ctx actor.Context) {
 			i.committed(m.err)
 		}
 	case *granted:
-		if m.to == i && i.waiting {
-			i.waiting = false
-			batch := i.buffered
-			i.buffered = nil
-			i.decide(batch)
+		if m.to == i {
+			i.waited(i.decide)
+		}
+	case *setAside:
+		if m.to == i {
+			i.waited(i.goOn)
 		}
 	case *nodev1.Envelope, Fired, Resume, Yield:
 		i.box.received.Add(1)

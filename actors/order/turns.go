@@ -29,16 +29,17 @@ func (t turns) Checking() {
 func (t turns) Long() {
 	t.noteHeavy()
 	switch {
-	case t.pass != nil:
+	case t.pass != nil && !t.rushes:
 	case t.read: // as it was not in memory, it was not known whose order it is
 		t.enter(t.namespace())
-	default:
+	case !t.apart:
+		panic(tooLong{})
+	case t.pass == nil:
 		t.rush()
 	}
 }
 
-// rush has heavy work go on that was not known to be. In the turn of the partition it does not wait for others' turns, as then the other
-// orders of the partition would, too.
+// rush has heavy work go on that was not known to be, and does not wait for others' turns.
 func (i *instance) rush() {
 	i.pass, i.rushes = i.Pace.Force(runtime.HeavyEvaluation, i.namespace(), ""), !i.read
 }
@@ -66,7 +67,7 @@ func (i *instance) enter(space string) {
 
 // quit ends the heavy work of a decision, if it was any.
 func (i *instance) quit() {
-	i.read = false
+	i.read, i.apart = false, false
 	if i.pass == nil {
 		return
 	}

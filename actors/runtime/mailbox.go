@@ -31,9 +31,9 @@ type Mailbox struct {
 	Turned *atomic.Uint64
 	// Keeps: the actor itself answers for the message at which it panics. Else that message is refused.
 	Keeps bool
-	// Inline tells whether a user message is handled on the goroutine that posts it, which saves waking another one. If it is set,
-	// messages of the system are, too; nil: none is. It is for actors whose turns are short, or are part of the turn of their
-	// parent, which alone posts to them.
+	// Inline tells whether a user message is handled on the goroutine that posts it, which saves waking another one, and is asked again
+	// before each further one that is handled there. If it is set, messages of the system are, too; nil: none is. It is for actors whose
+	// turns are short, or are part of the turn of their parent, which alone posts to them.
 	Inline func(message any) bool
 }
 
@@ -96,8 +96,9 @@ func (m *mailbox) schedule(inline bool) {
 	m.mu.Unlock()
 	switch {
 	case !start:
+	case inline && m.turn(true):
+		m.yield()
 	case inline:
-		m.run()
 	default:
 		m.yield()
 	}
@@ -128,13 +129,13 @@ func (m *mailbox) UserMessageCount() int {
 }
 
 func (m *mailbox) run() {
-	if m.turn() {
+	if m.turn(false) {
 		m.yield()
 	}
 }
 
-// turn handles messages until there is none, or one panics. It returns false when the mailbox went idle.
-func (m *mailbox) turn() (again bool) {
+// turn handles messages until there is none, one panics, or one is not to be handled inline. It returns false when the mailbox went idle.
+func (m *mailbox) turn(inline bool) (again bool) {
 	var message any
 	defer func() {
 		if r := recover(); r != nil {
@@ -147,8 +148,8 @@ func (m *mailbox) turn() (again bool) {
 	}()
 	for range m.dispatcher.Throughput() {
 		var isSystem bool
-		if message, isSystem = m.next(); message == nil {
-			return false
+		if message, isSystem, again = m.next(inline); message == nil {
+			return again
 		}
 		switch message.(type) {
 		case *actor.SuspendMailbox:
@@ -169,8 +170,8 @@ func (m *mailbox) turn() (again bool) {
 	return true
 }
 
-// next takes the next message; nil when there is none, and then the mailbox is idle.
-func (m *mailbox) next() (message any, isSystem bool) {
+// next takes the next message; nil when there is none, and then the mailbox is idle, or when it waits to be handled elsewhere.
+func (m *mailbox) next(inline bool) (message any, isSystem, elsewhere bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.handed++
@@ -187,17 +188,20 @@ func (m *mailbox) next() (message any, isSystem bool) {
 				continue // a restart would revive an actor that nobody knows any more
 			}
 		}
-		return message, true
+		return message, true, false
 	}
 	if m.suspended && !m.stopped || m.user.len() == 0 {
 		m.running = false
-		return nil, false
+		return nil, false, false
+	}
+	if inline && !m.stopped && !m.Inline(m.user.peek().message) {
+		return nil, false, true
 	}
 	l := m.user.pop()
 	if l.counts {
 		m.counted--
 	}
-	return l.message, false
+	return l.message, false, false
 }
 
 // handedOut counts the messages that were handed out to be handled, about.

@@ -151,6 +151,28 @@ func TestMailboxInline(t *testing.T) {
 	}
 }
 
+// What came meanwhile and is not handled inline waits for a goroutine of its own, and so does all behind it.
+func TestMailboxInlineEnds(t *testing.T) {
+	t.Parallel()
+	var m *mailbox
+	m, s, h := newTestMailbox(10, func(message any) {
+		if message == 1 {
+			for _, next := range []any{2, "later", 3} {
+				m.PostUserMessage(next)
+			}
+		}
+	})
+	m.Inline = func(message any) bool { return message != "later" }
+	m.PostUserMessage(1)
+	if got := fmt.Sprint(s.heard); got != "[1 2]" || len(h.runs) != 1 {
+		t.Errorf("handled %s, scheduled %d", got, len(h.runs))
+	}
+	h.run()
+	if got := fmt.Sprint(s.heard); got != "[1 2 later 3]" {
+		t.Errorf("handled %s", got)
+	}
+}
+
 func TestMailboxPanic(t *testing.T) {
 	t.Parallel()
 	for _, keeps := range []bool{false, true} {

@@ -17,6 +17,9 @@ func (q *queue[T]) push(x T) {
 	q.items = append(q.items, x)
 }
 
+// peek returns the first one; there must be one.
+func (q *queue[T]) peek() T { return q.items[q.head] }
+
 // pop takes the first one out; there must be one.
 func (q *queue[T]) pop() T {
 	var none T

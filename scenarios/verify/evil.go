@@ -51,6 +51,7 @@ type evilRow struct {
 
 	mu                        sync.Mutex
 	refused, faulted, allowed int
+	again                     int // submitted
 	longest                   int // refusal, in bytes
 	slowest                   time.Duration
 	slowestName               string
@@ -227,11 +228,11 @@ func (r *evilRow) try(ctx context.Context, e *evil, name string) (said string, e
 	if e.input == nil {
 		return "", false, nil
 	}
-	o, err := r.conn.Orders().Submit(ctx, &orderv1.SubmitRequest{
+	o, err := r.submit(ctx, &orderv1.SubmitRequest{
 		Wait: orderv1.Wait_WAIT_ENDED, Order: &orderv1.WorkOrder{
 			Id: string(messages.NewOrderID()), Definition: "evil/" + name + ":1.0.0", Input: e.input,
 		},
-	}, grpc.WaitForReady(true))
+	})
 	if err != nil {
 		said, err = refusalOf(err)
 		return said, false, err
@@ -241,6 +242,20 @@ func (r *evilRow) try(ctx context.Context, e *evil, name string) (said string, e
 	}
 	p := o.GetOrder().GetError()
 	return p.GetTitle() + ": " + p.GetDetail(), true, nil
+}
+
+// submit submits an order, and again if it did not get its turn in the time that a node waits for that.
+func (r *evilRow) submit(ctx context.Context, o *orderv1.SubmitRequest) (*orderv1.SubmitResponse, error) {
+	for {
+		is, err := r.conn.Orders().Submit(ctx, o, grpc.WaitForReady(true))
+		if status.Code(err) != codes.Unavailable {
+			return is, err
+		}
+		r.note(func() { r.again++ })
+		if err := stage.Pause(ctx, resubmitAfter); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // refusalOf is what an error says that refuses something. Any other is an error.
@@ -273,7 +288,7 @@ func (r *evilRow) tell(f figures) error {
 	}
 	f["tried"], f["refused"], f["faulted"], f["allowed"] = r.refused+r.faulted+r.allowed, r.refused, r.faulted, r.allowed
 	f["wrong"], f["longest_refusal_bytes"], f["slowest_s"] = len(r.wrong), r.longest, round(r.slowest.Seconds(), 1)
-	f["slowest"] = r.slowestName
+	f["slowest"], f["submitted_again"] = r.slowestName, r.again
 	f["others"], f["others_failed"] = len(r.calm), r.failed
 	f["others_p99_ms"], f["others_slowest_s"] = milliseconds(quantile(r.calm, 0.99)), round(slices.Max(r.calm).Seconds(), 3)
 	f["node_peak_rss_bytes"], f["node_restarts"] = u.PeakRSS, r.node.Starts()-1
