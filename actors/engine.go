@@ -208,7 +208,7 @@ func (e *Engine) wire() {
 func (e *Engine) instances(k instance.Kind) *instance.Instances {
 	return &instance.Instances{
 		Kind: k, Config: e.config.instances(), Journal: e.deps.Journal, Post: e.post, Workers: &e.workers, Log: e.deps.Log, Now: e.deps.Now,
-		Level: e.catalog.Level, Inject: inject,
+		Level: e.catalog.Level, Observe: e.deps.Metrics.happened, Inject: inject,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -22,6 +23,10 @@ type Metrics struct {
 	unsent   prometheus.Gauge
 	slow     prometheus.Counter
 	refused  *prometheus.CounterVec
+
+	slotEvents, firings, skips *prometheus.CounterVec
+	firingLate                 prometheus.Histogram
+
 	// engine is the one that is observed; nil until there is one.
 	engine atomic.Pointer[Engine]
 
@@ -63,6 +68,23 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "holdfast_adapter_claims_refused_total",
 			Help: "What adapters said that was refused, as they were not sent the task or do not offer the activity, by what it was.",
 		}, []string{"what"}),
+		slotEvents: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "holdfast_slot_events_total",
+			Help: "Events at correlation slots of this node since the process started, by what became of them: published (at each slot), " +
+				"taken, declined (by a listener), expired (kept long enough, and taken by none).",
+		}, []string{"outcome"}),
+		firings: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "holdfast_schedule_firings_total",
+			Help: "Firings of schedules of this node since the process started, by what they were for: a time, events, or as somebody asked.",
+		}, []string{"cause"}),
+		skips: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "holdfast_schedule_skips_total",
+			Help: "Times that schedules of this node passed over one due time or more, or collected events, since the process started, by why.",
+		}, []string{"reason"}),
+		firingLate: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "holdfast_schedule_late_seconds", Help: "How long after its due time a schedule has fired.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 4, 10),
+		}),
 		commitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "holdfast_commit_seconds", Help: "Time from the beginning of a group commit until it is durable.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
@@ -102,6 +124,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	} {
 		m.ended[s] = ended.WithLabelValues(strings.ToLower(strings.TrimPrefix(s.String(), "STATUS_")))
 	}
+	m.beginAt0()
+	reg.MustRegister(m.slotEvents, m.firings, m.skips, m.firingLate)
 	reg.MustRegister(m.accepted, m.rejected, m.late, m.unsent, m.slow, m.refused, m.commitSeconds,
 		m.commitBatch, m.commitBytes, m.commitFailed, ended, m)
 	return m
@@ -157,6 +181,59 @@ func (m *Metrics) collectHeavy(p *runtime.Pace, ch chan<- prometheus.Metric) {
 		is = 1
 	}
 	ch <- prometheus.MustNewConstMetric(m.crowded, prometheus.GaugeValue, is)
+}
+
+// outcomes are what becomes of an event at a slot, where a listener says so.
+var outcomes = map[journalv1.Verdict]string{ //nolint:gochecknoglobals // constants
+	journalv1.Verdict_VERDICT_TAKEN: "taken", journalv1.Verdict_VERDICT_DECLINED: "declined", journalv1.Verdict_VERDICT_OVER: "declined",
+}
+
+// reasons are why a schedule passes something over.
+var reasons = map[journalv1.Skip]string{ //nolint:gochecknoglobals // constants
+	journalv1.Skip_SKIP_MISSED: "missed", journalv1.Skip_SKIP_OVERLAP: "overlap", journalv1.Skip_SKIP_UNFIT: "unfit",
+}
+
+// beginAt0 has counters with known labels be there from the beginning.
+func (m *Metrics) beginAt0() {
+	for _, outcome := range [...]string{"published", "taken", "declined", "expired"} {
+		m.slotEvents.WithLabelValues(outcome)
+	}
+	for _, cause := range [...]string{"time", "events", "asked"} {
+		m.firings.WithLabelValues(cause)
+	}
+	for _, reason := range reasons {
+		m.skips.WithLabelValues(reason)
+	}
+}
+
+// happened counts what has happened to slots and schedules.
+func (m *Metrics) happened(events []*journalv1.Event) {
+	for _, ev := range events {
+		switch e := ev.GetKind().(type) {
+		case *journalv1.Event_EventPublished:
+			m.slotEvents.WithLabelValues("published").Inc()
+		case *journalv1.Event_EventSettled:
+			m.slotEvents.WithLabelValues(outcomes[e.EventSettled.GetVerdict()]).Inc()
+		case *journalv1.Event_EventsExpired:
+			m.slotEvents.WithLabelValues("expired").Add(float64(len(e.EventsExpired.GetSequences())))
+		case *journalv1.Event_ScheduleFired:
+			m.fired(time.Unix(0, ev.GetAt()), e.ScheduleFired)
+		case *journalv1.Event_ScheduleSkipped:
+			m.skips.WithLabelValues(reasons[e.ScheduleSkipped.GetWhy()]).Inc()
+		}
+	}
+}
+
+func (m *Metrics) fired(at time.Time, e *journalv1.ScheduleFired) {
+	cause := "asked"
+	switch {
+	case e.GetCollection() != 0:
+		cause = "events"
+	case e.GetDue() != 0:
+		cause = "time"
+		m.firingLate.Observe(at.Sub(time.Unix(0, e.GetDue())).Seconds())
+	}
+	m.firings.WithLabelValues(cause).Inc()
 }
 
 // Rejected counts a refused submission.

@@ -158,6 +158,18 @@ func TestScheduleOnEvents(t *testing.T) {
 		n.publish("6", "refunded", `{"amount":6}`)
 		n.sleep(2 * time.Second)
 		wantOutputs(n, "2", "3", "4", "-6")
+		n.tellSchedule(&nodev1.Envelope{Message: &nodev1.Envelope_TriggerSchedule{TriggerSchedule: &nodev1.TriggerSchedule{By: "jane"}}})
+		n.sleep(2 * time.Second)
+		for name, want := range map[string]map[string]int{
+			"holdfast_schedule_firings_total": {"events": 2, "asked": 1, "time": 0}, "holdfast_schedule_skips_total": {"missed": 0},
+			"holdfast_slot_events_total": {"published": 3, "taken": 2, "expired": 0},
+		} {
+			for label, want := range want {
+				if got := n.gauge(name, label); got != want {
+					t.Errorf("%s of %s is %d, want %d", name, label, got, want)
+				}
+			}
+		}
 	})
 }
 

@@ -43,7 +43,7 @@ func (n *node) checkWaits(late time.Duration, ids ...string) {
 
 func (n *node) resident() int { return n.gauge("holdfast_orders_resident") }
 
-// gauge reads a metric: the first one, or that which has a label of this value.
+// gauge reads a metric, also a counter: the first one, or that which has a label of this value.
 func (n *node) gauge(name string, label ...string) int {
 	n.t.Helper()
 	families, err := n.metrics.Gather()
@@ -53,7 +53,7 @@ func (n *node) gauge(name string, label ...string) int {
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			if f.GetName() == name && (len(label) == 0 || m.GetLabel()[0].GetValue() == label[0]) {
-				return int(m.GetGauge().GetValue())
+				return int(m.GetGauge().GetValue() + m.GetCounter().GetValue()) // it is one of them
 			}
 		}
 	}

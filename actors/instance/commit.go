@@ -127,6 +127,7 @@ func (i *instance) succeeded(p *pending) {
 	if p.closes {
 		i.rows.Open = nil
 	}
+	i.Observe(p.events)
 	i.settle(p)
 }
 

@@ -122,6 +122,8 @@ type Instances struct {
 	Now     func() time.Time
 	// Level is the highest feature level that records may have.
 	Level func() uint32
+	// Observe is told what has happened, once it is durable. It must be fast and not block.
+	Observe func(events []*journalv1.Event)
 	// Inject is called in the turns of instances, and may panic or never return: for tests. It may be nil.
 	Inject func(point, name string)
 }
