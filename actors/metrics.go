@@ -68,23 +68,6 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "holdfast_adapter_claims_refused_total",
 			Help: "What adapters said that was refused, as they were not sent the task or do not offer the activity, by what it was.",
 		}, []string{"what"}),
-		slotEvents: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "holdfast_slot_events_total",
-			Help: "Events at correlation slots of this node since the process started, by what became of them: published (at each slot), " +
-				"taken, declined (by a listener), expired (kept long enough, and taken by none).",
-		}, []string{"outcome"}),
-		firings: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "holdfast_schedule_firings_total",
-			Help: "Firings of schedules of this node since the process started, by what they were for: a time, events, or as somebody asked.",
-		}, []string{"cause"}),
-		skips: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "holdfast_schedule_skips_total",
-			Help: "Times that schedules of this node passed over one due time or more, or collected events, since the process started, by why.",
-		}, []string{"reason"}),
-		firingLate: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "holdfast_schedule_late_seconds", Help: "How long after its due time a schedule has fired.",
-			Buckets: prometheus.ExponentialBuckets(0.01, 4, 10),
-		}),
 		commitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "holdfast_commit_seconds", Help: "Time from the beginning of a group commit until it is durable.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
@@ -124,8 +107,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	} {
 		m.ended[s] = ended.WithLabelValues(strings.ToLower(strings.TrimPrefix(s.String(), "STATUS_")))
 	}
-	m.beginAt0()
-	reg.MustRegister(m.slotEvents, m.firings, m.skips, m.firingLate)
+	m.countInstances(reg)
 	reg.MustRegister(m.accepted, m.rejected, m.late, m.unsent, m.slow, m.refused, m.commitSeconds,
 		m.commitBatch, m.commitBytes, m.commitFailed, ended, m)
 	return m
@@ -193,8 +175,25 @@ var reasons = map[journalv1.Skip]string{ //nolint:gochecknoglobals // constants
 	journalv1.Skip_SKIP_MISSED: "missed", journalv1.Skip_SKIP_OVERLAP: "overlap", journalv1.Skip_SKIP_UNFIT: "unfit",
 }
 
-// beginAt0 has counters with known labels be there from the beginning.
-func (m *Metrics) beginAt0() {
+// countInstances makes the metrics of slots and schedules. Counters with known labels are there from the beginning.
+func (m *Metrics) countInstances(reg prometheus.Registerer) {
+	m.slotEvents = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "holdfast_slot_events_total",
+		Help: "Events at correlation slots of this node since the process started, by what became of them: published (at each slot), " +
+			"taken, declined (by a listener), expired (kept long enough, and taken by none).",
+	}, []string{"outcome"})
+	m.firings = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "holdfast_schedule_firings_total",
+		Help: "Firings of schedules of this node since the process started, by what they were for: a time, events, or as somebody asked.",
+	}, []string{"cause"})
+	m.skips = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "holdfast_schedule_skips_total",
+		Help: "Times that schedules of this node passed over one due time or more, or collected events, since the process started, by why.",
+	}, []string{"reason"})
+	m.firingLate = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "holdfast_schedule_late_seconds", Help: "How long after its due time a schedule has fired.",
+		Buckets: prometheus.ExponentialBuckets(0.01, 4, 10),
+	})
 	for _, outcome := range [...]string{"published", "taken", "declined", "expired"} {
 		m.slotEvents.WithLabelValues(outcome)
 	}
@@ -204,6 +203,7 @@ func (m *Metrics) beginAt0() {
 	for _, reason := range reasons {
 		m.skips.WithLabelValues(reason)
 	}
+	reg.MustRegister(m.slotEvents, m.firings, m.skips, m.firingLate)
 }
 
 // happened counts what has happened to slots and schedules.

@@ -146,9 +146,9 @@ func (m *mailbox) turn(inline bool) (again bool) {
 			again = true
 		}
 	}()
-	for range m.dispatcher.Throughput() {
+	for n := range m.dispatcher.Throughput() {
 		var isSystem bool
-		if message, isSystem, again = m.next(inline); message == nil {
+		if message, isSystem, again = m.next(inline && n > 0); message == nil { // of the first one that is known
 			return again
 		}
 		switch message.(type) {

@@ -150,7 +150,7 @@ func besideYardstick(ctx context.Context, s *site, inFlight int, duration string
 
 // pgW3 measures the main workload with a journal in PostgreSQL, on the same cores.
 func pgW3(ctx context.Context, s *site) (figures, error) {
-	return besideYardstick(ctx, s, 256, s.seconds(10, 8))
+	return besideYardstick(ctx, s, 256, s.seconds(10, 5))
 }
 
 func pgW3Bars(s *site) bars {

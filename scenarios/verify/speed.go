@@ -41,7 +41,7 @@ func (s *site) seconds(atFull, atCI int) string {
 
 // w3 measures the main workload.
 func w3(ctx context.Context, s *site) (figures, error) {
-	r, f, err := w3At(ctx, s, 256, s.seconds(10, 10))
+	r, f, err := w3At(ctx, s, 256, s.seconds(10, 5))
 	if err != nil || noYardstick(s) != "" {
 		return f, err
 	}
@@ -216,7 +216,7 @@ func timerOrders(s *site) int {
 }
 
 func timers(ctx context.Context, s *site) (figures, error) {
-	r, err := runBench(ctx, s, "--workload", "timers", "--orders", strconv.Itoa(timerOrders(s)), "--delay", s.seconds(30, 10))
+	r, err := runBench(ctx, s, "--workload", "timers", "--orders", strconv.Itoa(timerOrders(s)), "--delay", s.seconds(30, 6))
 	if err != nil {
 		return nil, err
 	}
