@@ -213,6 +213,8 @@ func (f *fleet) stalled(ctx context.Context, conn *client.Client) string {
 		}
 	}
 	f.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, stallAfter/2) // the node may be why
+	defer cancel()
 	var told strings.Builder
 	for _, o := range open {
 		events, err := readHistory(ctx, conn.Orders(), o.id)
