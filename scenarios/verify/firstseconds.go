@@ -28,7 +28,7 @@ const (
 
 func firstFolders(s *site) int {
 	if s.ci() {
-		return 6
+		return 4
 	}
 	return 50
 }

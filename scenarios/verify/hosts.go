@@ -31,7 +31,7 @@ func withHosts(
 }
 
 // skippedAtCI is what is told of a row that takes too long for the scale ci.
-func skippedAtCI() figures { return figures{"cluster": "skipped: scale ci", "skipped": 1} }
+func skippedAtCI() figures { return figures{"why": "skipped: scale ci", "skipped": 1} }
 
 func noHosts(s *site) bool { return noCluster(s) || s.noNetwork != "" }
 
