@@ -245,17 +245,16 @@ func (r *evilRow) try(ctx context.Context, e *evil, name string) (said string, e
 }
 
 // submit submits an order, and again if it did not get its turn in the time that a node waits for that.
-func (r *evilRow) submit(ctx context.Context, o *orderv1.SubmitRequest) (*orderv1.SubmitResponse, error) {
-	for {
-		is, err := r.conn.Orders().Submit(ctx, o, grpc.WaitForReady(true))
-		if status.Code(err) != codes.Unavailable {
-			return is, err
+func (r *evilRow) submit(ctx context.Context, o *orderv1.SubmitRequest) (is *orderv1.SubmitResponse, err error) {
+	err = stage.Eventually(ctx, resubmitAfter, func() (bool, error) {
+		var refused error
+		if is, refused = r.conn.Orders().Submit(ctx, o, grpc.WaitForReady(true)); status.Code(refused) != codes.Unavailable {
+			return true, refused
 		}
 		r.note(func() { r.again++ })
-		if err := stage.Pause(ctx, resubmitAfter); err != nil {
-			return nil, err
-		}
-	}
+		return false, nil
+	})
+	return is, err
 }
 
 // refusalOf is what an error says that refuses something. Any other is an error.
