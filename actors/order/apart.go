@@ -29,6 +29,6 @@ func (i *instance) decideApart(batch []any) {
 		batch = append([]any{Resume{}}, batch...)
 	}
 	i.buffered = append(batch, i.buffered...)
-	i.apart, i.waiting = true, true
+	i.outside, i.waiting = true, true
 	i.root.Send(i.self, &setAside{i})
 }

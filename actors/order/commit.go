@@ -23,7 +23,7 @@ func (i *instance) loaded(m any) bool {
 	var err error
 	i.Workers.Blocking(func() { err = failure.Late(i.load()) })
 	if err == nil {
-		i.read = true
+		i.outside = true
 		i.home.Unloadable(i.id, false)
 		return true
 	}

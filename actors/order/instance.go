@@ -94,8 +94,7 @@ type instance struct {
 	pass     *runtime.Pass // lets a decision that is heavy work go on; nil if it is not, or not yet
 	checks   bool          // it has that since a value was checked
 	rushes   bool          // it does not give others a turn
-	apart    bool          // the next decision is made outside of the partition's turn, as it took too long there
-	read     bool          // the order was read for this decision, which is not made in the turn of its partition
+	outside  bool          // the decision is not made in the turn of the partition: the order was read for it, or it took too long there
 	refilled bool          // an attempt that had overflowed was offered since the last one overflowed
 	began    time.Time     // when the first attempt that had overflowed was offered; zero if none was
 }

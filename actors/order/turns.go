@@ -30,18 +30,17 @@ func (t turns) Long() {
 	t.noteHeavy()
 	switch {
 	case t.pass != nil && !t.rushes:
-	case t.read: // as it was not in memory, it was not known whose order it is
+	case t.outside: // what it is, and whose, was not known before
 		t.enter(t.namespace())
-	case !t.apart:
+	default:
 		panic(tooLong{})
-	case t.pass == nil:
-		t.rush()
 	}
 }
 
-// rush has heavy work go on that was not known to be, and does not wait for others' turns.
+// rush has heavy work go on that was not known to be. In the turn of the partition it does not wait for others' turns, as then the other
+// orders of the partition would, too.
 func (i *instance) rush() {
-	i.pass, i.rushes = i.Pace.Force(runtime.HeavyEvaluation, i.namespace(), ""), !i.read
+	i.pass, i.rushes = i.Pace.Force(runtime.HeavyEvaluation, i.namespace(), ""), !i.outside
 }
 
 // Show implements workflow.Turns.
@@ -67,7 +66,7 @@ func (i *instance) enter(space string) {
 
 // quit ends the heavy work of a decision, if it was any.
 func (i *instance) quit() {
-	i.read, i.apart = false, false
+	i.outside = false
 	if i.pass == nil {
 		return
 	}

@@ -94,12 +94,7 @@ func (m *mailbox) schedule(inline bool) {
 		m.running = true
 	}
 	m.mu.Unlock()
-	switch {
-	case !start:
-	case inline && m.turn(true):
-		m.yield()
-	case inline:
-	default:
+	if start && (!inline || m.turn(true)) {
 		m.yield()
 	}
 }
