@@ -83,7 +83,7 @@ func TestJournalThatDoesNotAnswer(t *testing.T) {
 				answered := n.endure(test.noticed)
 				var before []int
 				for _, id := range moving {
-					before = append(before, len(n.history(id)))
+					before = append(before, n.progress(id))
 				}
 				j.Set(flaky.Up)
 				n.sleep(2 * time.Second)
@@ -91,7 +91,7 @@ func TestJournalThatDoesNotAnswer(t *testing.T) {
 					t.Errorf("two seconds later it is not ready: %v", err)
 				}
 				for i, id := range moving {
-					if len(n.history(id)) == before[i] {
+					if n.progress(id) == before[i] {
 						t.Errorf("order %s has not gone on in two seconds", id)
 					}
 				}
@@ -112,6 +112,20 @@ func TestJournalThatDoesNotAnswer(t *testing.T) {
 			})
 		})
 	}
+}
+
+// progress counts the events of an order and of its child, for which it may have to wait a second.
+func (n *node) progress(id string) (events int) {
+	n.t.Helper()
+	events = len(n.history(id))
+	child := id + "~1"
+	switch _, err := n.journal.Find(n.t.Context(), messages.OrderID(child)); {
+	case err == nil:
+		events += len(n.history(child))
+	case !errors.Is(err, persistence.ErrNotFound):
+		n.t.Fatalf("find %s: %v", child, err)
+	}
+	return events
 }
 
 // endure looks after a node whose journal does not answer for 30 s, while orders are submitted. It returns those that were submitted,
