@@ -52,7 +52,7 @@ type Config struct {
 	// Health is where /livez is served, host:port: it answers 200 while the adapter makes progress. On a loopback address it
 	// answers only requests for this machine. Default: nowhere.
 	Health string
-	// DialOptions are added to those of each connection.
+	// DialOptions are added to those of each connection, such as another window: the node sends 1 MiB that was not taken yet.
 	DialOptions []grpc.DialOption
 }
 
@@ -69,9 +69,10 @@ type TLS struct {
 
 // The bounds that need no configuration.
 const (
-	maxNodes   = 256      // streams, one to each node
-	maxReceive = 64 << 20 // bytes of a message from a node
-	frameBytes = 30 << 10 // of results in one message, unless one alone is longer: gRPC clears 1 MiB for more than 32 KiB
+	maxNodes      = 256      // streams, one to each node
+	maxReceive    = 64 << 20 // bytes of a message from a node
+	receiveWindow = 1 << 20  // bytes that a node sends before they are taken
+	frameBytes    = 30 << 10 // of results in one message, unless one alone is longer: gRPC clears 1 MiB for more than 32 KiB
 )
 
 func (c Config) withDefaults() Config {

@@ -81,6 +81,8 @@ func (l *link) run(ctx context.Context, transport credentials.TransportCredentia
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(transport), grpc.WithConnectParams(connectBackoff), grpc.WithKeepaliveParams(keepAlive),
 		grpc.WithDisableRetry(), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceive)), grpc.WithIdleTimeout(0),
+		// gRPC would else measure the connection by a ping for each task, which is dear where they are few.
+		grpc.WithInitialWindowSize(receiveWindow), grpc.WithInitialConnWindowSize(receiveWindow),
 	}
 	if l.hub.config.Token != nil {
 		options = append(options, grpc.WithPerRPCCredentials(l.hub.config.Token))

@@ -67,6 +67,8 @@ func New(c Config) (*Client, error) {
 		}),
 		// So that a stream ends when its node is gone without a word.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: c.KeepAlive, Timeout: c.KeepAliveTimeout}),
+		// gRPC would else measure the connection by a ping for each message, which is dear where messages are few.
+		grpc.WithInitialWindowSize(1 << 20), grpc.WithInitialConnWindowSize(4 << 20),
 		grpc.WithUnaryInterceptor(out.repeated),
 	}
 	if c.Token != nil {

@@ -57,7 +57,8 @@ type Config struct {
 	KeepAlive, KeepAliveTimeout time.Duration
 	// MaxAnswer bounds one message from a node, in bytes; a longer one fails with RESOURCE_EXHAUSTED. Default 64 MiB.
 	MaxAnswer int
-	// DialOptions are added to those of each connection.
+	// DialOptions are added to those of each connection, such as other windows: the node sends 1 MiB of a stream, and 4 MiB in all, that were
+	// not taken yet.
 	DialOptions []grpc.DialOption
 }
 

@@ -132,9 +132,7 @@ func (b *bench) start(whole context.Context, st *stage.Stage) (err error) {
 	}
 	for range unaryConns {
 		conn, err := client.New(client.Config{
-			Addresses: servers, TLS: b.secured.tls(), Patience: -1, CallTimeout: -1, DialOptions: []grpc.DialOption{
-				grpc.WithInitialWindowSize(1 << 20), grpc.WithInitialConnWindowSize(4 << 20),
-			},
+			Addresses: servers, TLS: b.secured.tls(), Patience: -1, CallTimeout: -1,
 		})
 		if err != nil {
 			return fmt.Errorf("connect to %s: %w", strings.Join(servers, ", "), err)

@@ -222,10 +222,8 @@ func (n *Node) DialAdmin() (*client.Client, error) { return dial([]string{n.Admi
 func dial(addresses []string, secure *tls.Config, options ...grpc.DialOption) (*client.Client, error) {
 	c, err := client.New(client.Config{
 		Addresses: addresses, TLS: secure, Unrouted: true, Patience: -1, CallTimeout: -1, ConnectTimeout: time.Second,
-		Backoff: client.Backoff{Initial: 20 * time.Millisecond, Max: 200 * time.Millisecond, Jitter: 0.2},
-		DialOptions: append([]grpc.DialOption{
-			grpc.WithInitialWindowSize(1 << 20), grpc.WithInitialConnWindowSize(4 << 20),
-		}, options...),
+		Backoff:     client.Backoff{Initial: 20 * time.Millisecond, Max: 200 * time.Millisecond, Jitter: 0.2},
+		DialOptions: options,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", strings.Join(addresses, ", "), err)
