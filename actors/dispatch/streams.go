@@ -276,8 +276,9 @@ func (q *Queue) begins(it *item) {
 func (q *Queue) next(s *stream) *fifo {
 	var highest, oldest *fifo
 	var since time.Time
+	classes := [...]*class{q.classes[s.Version], q.classes[""]}
 	for p := Priorities - 1; p >= 0; p-- {
-		for _, c := range [...]*class{q.classes[s.Version], q.classes[""]} {
+		for _, c := range classes {
 			if c == nil {
 				continue
 			}
