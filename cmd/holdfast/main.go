@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	_ "time/tzdata" // schedules name time zones, also where the system has none
 
@@ -21,6 +22,7 @@ const othersMask = 0o077
 
 func realMain() int {
 	syscall.Umask(othersMask)
+	runtime.MemProfileRate = 0 // see sampleHeap
 	uuid.EnableRandPool() // ids are no secrets: the kernel is not asked for each one
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -48,10 +50,15 @@ func (n *node) serveAdmin(ctx context.Context) (*http.Server, error) {
 	return srv, nil
 }
 
+// sampleHeap has the process note one allocation in 512 KiB from now on, for profiles of its heap, which only a node shows that serves
+// profiles: it takes processor time wherever much is allocated.
+var sampleHeap = sync.OnceFunc(func() { runtime.MemProfileRate = 512 << 10 }) //nolint:gochecknoglobals // it stands for one of the runtime
+
 // pages are those of the administration, by their paths, each of which has a rule in access: one without would be seen by nobody.
 func (n *node) pages() map[string]http.Handler {
 	profiles := http.NewServeMux()
 	if n.config.Profiles {
+		sampleHeap()
 		profiles.HandleFunc(access.Profiles, pprof.Index)
 		profiles.HandleFunc(access.Profiles+"cmdline", pprof.Cmdline)
 		profiles.HandleFunc(access.Profiles+"profile", pprof.Profile)
