@@ -23,7 +23,7 @@ const othersMask = 0o077
 func realMain() int {
 	syscall.Umask(othersMask)
 	runtime.MemProfileRate = 0 // see sampleHeap
-	uuid.EnableRandPool() // ids are no secrets: the kernel is not asked for each one
+	uuid.EnableRandPool()      // ids are no secrets: the kernel is not asked for each one
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
