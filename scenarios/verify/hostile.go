@@ -417,7 +417,7 @@ func (h *hostile) histories(ctx context.Context, f figures) error {
 // comparedBars are those of a node where others are compared beside each attack.
 func comparedBars(s *site, attacks []attacked) bars {
 	b := hostileBars(s, attacks)
-	b["least_rate_ratio"], b[allAtOnce+"_rate_ratio"] = s.atRate(0.9), s.atRate(0.8)
+	b["least_rate_ratio"], b[allAtOnce+"_rate_ratio"] = s.atRate(0.9), s.atRate(0.9)
 	return b
 }
 
