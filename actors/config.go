@@ -104,7 +104,7 @@ type Config struct {
 	Drain time.Duration
 	// HeavyShare is the part of the processors' time that heavy work gets while other work waits for a processor: the evaluation of
 	// expressions that take more than a millisecond, what is large, compiling, and reading for clients. Those of different namespaces and
-	// clients take turns. Default 0.03.
+	// clients take turns. Default 0.02.
 	HeavyShare float64
 	// Evaluations is how many orders at once decide what is heavy work, and how many large requests are checked at once. Default: as many
 	// as there are processors, but one.
@@ -161,7 +161,7 @@ func (c Config) WithDefaults() Config {
 	c.AcceptBurst = cmp.Or(c.AcceptBurst, 500)
 	c.Drain = cmp.Or(c.Drain, 5*time.Second)
 	c.StuckAfter = cmp.Or(c.StuckAfter, 8*time.Second)
-	c.HeavyShare = cmp.Or(c.HeavyShare, 0.03)
+	c.HeavyShare = cmp.Or(c.HeavyShare, 0.02)
 	c.Evaluations = cmp.Or(c.Evaluations, max(1, stdruntime.GOMAXPROCS(0)-1))
 	c.EvaluationBytes = cmp.Or(c.EvaluationBytes, 128<<20)
 	c.EventKeep = cmp.Or(c.EventKeep, time.Hour)

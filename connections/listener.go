@@ -34,8 +34,10 @@ type Bounds struct {
 // address is where clients come from.
 type address struct {
 	open, opening int
-	// waiting are those that have begun to speak, and wait for their turn.
-	waiting int
+	// waiting are those that have begun to speak, and wait for their turn: *conn. Whether the client of the first has gone is looked next, and
+	// looked is when it was looked last.
+	waiting list.List
+	looked  time.Time
 	calls   atomic.Int64
 	free    *rate.Limiter // of those that begin without a turn
 }
@@ -67,6 +69,12 @@ func (b *Bounds) TooManyCalls(from net.Addr) bool {
 
 // Unread is how many bytes were received and can't be read yet, over all connections.
 func (b *Bounds) Unread() int64 { return b.unread.Load() }
+
+// Listen listens at an address of TCP, for Listener. The connections have no keep-alive of the system before their clients have begun to
+// speak, as it costs something to set.
+func Listen(ctx context.Context, address string) (net.Listener, error) {
+	return (&net.ListenConfig{KeepAlive: -1}).Listen(ctx, "tcp", address) //nolint:wrapcheck // it names the address
+}
 
 // Listener bounds a listener. Its connections are to be metered, by Credentials or Metered: only then it is known which have opened.
 func (b *Bounds) Listener(l net.Listener) net.Listener {
@@ -156,10 +164,11 @@ func (l *listener) await(c *conn) {
 	err := c.begin()
 	if err == nil {
 		l.b.hasBegun(c)
+		keepAlive(c.Conn)
 		if !c.of.free.Allow() {
-			l.b.waits(c, 1)
+			l.b.waits(c)
 			err = l.b.config.Turn(c.closed, c.at)
-			l.b.waits(c, -1)
+			l.b.waited(c)
 		}
 	}
 	if !stop() || err != nil || !l.handOut(begun{conn: c}) {
@@ -169,6 +178,7 @@ func (l *listener) await(c *conn) {
 
 // admit counts a connection, or closes it, if there is no room for it.
 func (b *Bounds) admit(c *conn) bool {
+	b.dropGone(c.at)
 	b.makeRoom(c.at)
 	oldest, why := b.enter(c)
 	if oldest != nil {
@@ -176,9 +186,19 @@ func (b *Bounds) admit(c *conn) bool {
 	}
 	if why != "" {
 		b.config.Ended(c.RemoteAddr(), why)
+		if t, is := c.Conn.(*net.TCPConn); is {
+			_ = t.SetLinger(0) // nothing was said, and a reset costs less than to agree that nothing will be
+		}
 		_ = c.Conn.Close() // an error changes nothing
 	}
 	return why == ""
+}
+
+// keepAlive has the system find out when a client has gone without a word. Before one has begun to speak, that is not worth its while.
+func keepAlive(c net.Conn) {
+	if t, is := c.(*net.TCPConn); is {
+		_ = t.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true}) // it is served without, too
+	}
 }
 
 func (b *Bounds) tooSlow(c *conn) {
@@ -215,7 +235,7 @@ func (b *Bounds) makeRoom(at netip.Addr) {
 // its place for one that comes later: as many would be served, and it would cost more.
 func (b *Bounds) hasAll(at netip.Addr) bool {
 	a := b.from[at]
-	return a != nil && (a.open >= b.config.ByAddress && !at.IsLoopback() || a.waiting >= max(1, b.config.Opening/4))
+	return a != nil && (a.open >= b.config.ByAddress && !at.IsLoopback() || a.waiting.Len() >= max(1, b.config.Opening/4))
 }
 
 // enter counts a connection, or says why there is no room for it. There may be one that has to go, because it has been opening for longest.
@@ -255,11 +275,27 @@ func (b *Bounds) hasBegun(c *conn) {
 	}
 }
 
-// waits counts connections that wait for their turn.
-func (b *Bounds) waits(c *conn, more int) {
+// waits says that a connection waits for its turn.
+func (b *Bounds) waits(c *conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	c.of.waiting += more
+	if c.closed.Err() == nil {
+		c.waiting = c.of.waiting.PushBack(c)
+	}
+}
+
+// waited says that it no longer does.
+func (b *Bounds) waited(c *conn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waitsNoMore(c)
+}
+
+func (b *Bounds) waitsNoMore(c *conn) {
+	if c.waiting != nil {
+		c.of.waiting.Remove(c.waiting)
+		c.waiting = nil
+	}
 }
 
 // oldest is the connection that has been opening for longest; if an address has more than a quarter of those, of that address.
@@ -289,6 +325,7 @@ func (b *Bounds) leave(c *conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.opened(c)
+	b.waitsNoMore(c)
 	b.open--
 	switch c.of.open--; {
 	case c.of.open > 0:
@@ -319,6 +356,7 @@ type conn struct {
 	leave   func()
 	closed  context.Context //nolint:containedctx // ends with the connection
 	opening *list.Element   // nil: it has opened; guarded by the lock of the bounds
+	waiting *list.Element   // nil: it does not wait for its turn; guarded by the same
 	first   []byte          // what was read of it before it was handed out, and is to be read again
 	saying  atomic.Int64    // calls and streams under way in which the client may say more
 }

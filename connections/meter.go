@@ -32,20 +32,22 @@ type meter struct {
 	renew   atomic.Int64 // from when on the time of a write has to be set anew, in nanoseconds of Unix time
 	over    bool         // the client was told that nothing comes any more
 
-	mu       sync.Mutex
-	streams  map[uint32]*stream // calls and streams under way; bounded by checkStreams
-	last     uint32             // the latest of them
-	since    time.Time          // since when there are none
-	touched  []*stream          // those of which something else may be unread; bounded by streams
-	unread   int64
-	whole    int    // messages that have ended in the frame that is being read
-	window   uint32 // what a window update says that is being written
-	opened   bool
-	tokens   float64 // for frames that carry nothing; below zero: the connection is read slower
-	filled   time.Time
-	slow     time.Time // since when it is read slower; zero: it is not
-	tooMany  bool
-	finished bool
+	mu      sync.Mutex
+	streams map[uint32]*stream // calls and streams under way; bounded by checkStreams
+	last    uint32             // the latest of them
+	since   time.Time          // since when there are none
+	touched []*stream          // those of which something else may be unread; bounded by streams
+	unread  int64
+	// forgotten: what is unread counts no more, as the connection will be closed.
+	forgotten bool
+	whole     int    // messages that have ended in the frame that is being read
+	window    uint32 // what a window update says that is being written
+	opened    bool
+	tokens    float64 // for frames that carry nothing; below zero: the connection is read slower
+	filled    time.Time
+	slow      time.Time // since when it is read slower; zero: it is not
+	tooMany   bool
+	finished  bool
 }
 
 // stream is a call or stream that is under way.
@@ -343,10 +345,7 @@ func (m *meter) finish(id uint32) {
 	s.ended = true
 	m.hasSaid(s)
 	m.count(-1)
-	if s.unread != 0 {
-		m.unread -= s.unread
-		m.b.unread.Add(-s.unread)
-	}
+	m.countUnread(-s.unread)
 }
 
 func (m *meter) touch(s *stream) {
@@ -376,7 +375,12 @@ func (m *meter) settle() {
 		s.unread = now
 	}
 	m.touched = m.touched[:0]
-	if more != 0 {
+	m.countUnread(more)
+}
+
+// countUnread counts bytes that can't be read yet, or, if it is negative, no longer are unread.
+func (m *meter) countUnread(more int64) {
+	if more != 0 && !m.forgotten {
 		m.unread += more
 		m.b.unread.Add(more)
 	}

@@ -240,6 +240,40 @@ func TestTooMuchUnread(t *testing.T) {
 	})
 }
 
+// What is unread of a connection that is to be closed counts no more from then on, and not twice when it is.
+func TestUnreadOfWhatIsClosed(t *testing.T) {
+	t.Parallel()
+	b := New(Config{Unread: 1000})
+	holds := func(bytes int64, since time.Time) *meter {
+		client, inner := net.Pipe()
+		t.Cleanup(func() { _ = client.Close() })
+		m, is := b.meter(inner).(*meter)
+		if !is {
+			t.Fatal("it is not metered")
+		}
+		m.reading.Store(true) // by somebody who takes long to see that it is doomed
+		m.start(1)
+		m.streams[1].unread, m.streams[1].since = bytes, since
+		m.countUnread(bytes)
+		return m
+	}
+	oldest := holds(600, time.Unix(1, 0))
+	newest := holds(500, time.Unix(2, 0))
+	b.relieve()
+	if oldest.doomed.Load() == nil || newest.doomed.Load() != nil || b.Unread() != 500 {
+		t.Errorf("%d bytes are unread, and the oldest connection is doomed: %v, the newest: %v", b.Unread(), oldest.doomed.Load() != nil,
+			newest.doomed.Load() != nil)
+	}
+	must(t, oldest.Close())
+	if b.Unread() != 500 {
+		t.Errorf("%d bytes are unread once it is closed", b.Unread())
+	}
+	must(t, newest.Close())
+	if b.Unread() != 0 {
+		t.Errorf("%d bytes are unread of nobody", b.Unread())
+	}
+}
+
 // A client that takes nothing of what it is sent loses its connection, also if it took much before, whoever has set the time of a write.
 func TestNotReading(t *testing.T) {
 	t.Parallel()

@@ -37,21 +37,28 @@ func (b *Bounds) relieve() {
 	slices.SortFunc(all, func(x, y holder) int { return cmp.Or(x.since.Compare(y.since), cmp.Compare(y.unread, x.unread)) })
 	for _, h := range all {
 		if h.unread > 0 && over > 0 {
-			over -= h.unread
+			over -= h.forget()
 			h.doom(Unreadable)
 		}
 	}
 }
 
-// look reads how much of a connection is unread, and since when. What will be closed anyway comes first.
+// forget counts no more what is unread of a connection that will be closed, and tells how much that was: so no others are closed for it.
+func (m *meter) forget() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forgotten = true
+	unread := m.unread
+	m.b.unread.Add(-unread)
+	m.unread = 0
+	return unread
+}
+
+// look reads how much of a connection is unread, and since when.
 func (h *holder) look() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.unread = h.meter.unread
-	if h.doomed.Load() != nil {
-		return
-	}
-	h.since = time.Now()
+	h.unread, h.since = h.meter.unread, time.Now()
 	for _, s := range h.streams {
 		if s.unread > 0 && s.since.Before(h.since) {
 			h.since = s.since

@@ -16,8 +16,8 @@ type crowd struct {
 }
 
 const (
-	// crowdEvery is how often it is looked.
-	crowdEvery = 20 * time.Millisecond
+	// crowdEvery is how often it is looked, and crowdStill how often whether there is still a crowd: that can't change sooner.
+	crowdEvery, crowdStill = 20 * time.Millisecond, crowdQuiet / 4
 	// crowdMost is how long a time may be over which the wait is averaged.
 	crowdMost = time.Second
 	// More than crowdFrom that wait on average are a crowd. It is none any more once fewer than crowdUntil waited for crowdQuiet.
@@ -29,8 +29,11 @@ const (
 
 // look is for one goroutine at a time.
 func (c *crowd) look(now time.Time) bool {
-	passed := now.Sub(c.at)
-	if passed < crowdEvery {
+	passed, every := now.Sub(c.at), crowdEvery
+	if c.crowded {
+		every = crowdStill
+	}
+	if passed < every {
 		return c.crowded
 	}
 	waited := c.waits()

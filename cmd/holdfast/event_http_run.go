@@ -132,7 +132,7 @@ func (p *eventHTTP) handler(publisher cloudevents.Publisher) (http.Handler, erro
 func (p *eventHTTP) serve(ctx context.Context, events http.Handler, failed chan error) error {
 	systemd := supervision.NewSystemd(p.dog, p.log)
 	defer systemd.Close()
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.config.Listen)
+	listener, err := connections.Listen(ctx, p.config.Listen)
 	if err != nil {
 		return fmt.Errorf("listen for events: %w", err)
 	}

@@ -186,7 +186,7 @@ func memoryFlags(f *pflag.FlagSet, c *nodeConfig) {
 	sizeVar(f, &e.EvaluationBytes, "evaluating",
 		"memory for expressions that make much, and for what they have made until it is durable; beyond it their orders wait (10 % of --memory)")
 	f.Float64Var(&e.HeavyShare, "heavy-share", 0,
-		"part of the processors' time that heavy work gets while other work waits for a processor, up to 1 (0.03)")
+		"part of the processors' time that heavy work gets while other work waits for a processor, up to 1 (0.02)")
 	f.IntVar(&e.Evaluations, "evaluations", 0,
 		"how many orders at once evaluate much, and how many large requests are checked at once (as many as there are processors, but one)")
 	sizeVar(f, &e.Definitions, "definitions",

@@ -19,6 +19,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/actors/access"
 	"github.com/holdfast-run/holdfast/actors/gateway"
+	"github.com/holdfast-run/holdfast/connections"
 	"github.com/holdfast-run/holdfast/supervision"
 )
 
@@ -28,7 +29,7 @@ func (n *node) serveAdmin(ctx context.Context) (*http.Server, error) {
 	for path, page := range n.pages() {
 		mux.Handle(path, n.forCallers(path, page))
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", n.config.Admin)
+	listener, err := connections.Listen(ctx, n.config.Admin)
 	if err != nil {
 		return nil, fmt.Errorf("listen for the administration: %w", err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/holdfast-run/holdfast/actors/audit/recorder"
 	"github.com/holdfast-run/holdfast/actors/gateway"
 	"github.com/holdfast-run/holdfast/cluster"
+	"github.com/holdfast-run/holdfast/connections"
 	"github.com/holdfast-run/holdfast/messages"
 	"github.com/holdfast-run/holdfast/persistence"
 	"github.com/holdfast-run/holdfast/persistence/pebble"
@@ -154,7 +154,7 @@ func (n *node) serve(ctx context.Context, systemd *supervision.Systemd) error {
 		return err
 	}
 	config, log := n.config, n.log
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", config.Listen)
+	listener, err := connections.Listen(ctx, config.Listen)
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen for the API: %w", err), n.stop(ctx))
 	}

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
 	"github.com/holdfast-run/holdfast/client"
@@ -81,6 +82,9 @@ func Run(ctx context.Context, args []string, stderr io.Writer) (exit int, is boo
 	return ended, true
 }
 
+// leastWindow is the smallest window that gRPC takes.
+const leastWindow = 64 << 10
+
 func run(ctx context.Context, names []string, target *assault, seed uint64, report string) (err error) {
 	file, err := os.OpenFile(report, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -90,7 +94,11 @@ func run(ctx context.Context, names []string, target *assault, seed uint64, repo
 	var all sync.WaitGroup
 	var made []*assault
 	for i, name := range names {
-		conn, err := client.New(client.Config{Addresses: []string{target.server}, Unrouted: true, Patience: -1})
+		conn, err := client.New(client.Config{
+			Addresses: []string{target.server}, Unrouted: true, Patience: -1,
+			// Whoever does not read is not to take much before the node has to wait.
+			DialOptions: []grpc.DialOption{grpc.WithInitialWindowSize(leastWindow), grpc.WithInitialConnWindowSize(leastWindow)},
+		})
 		if err != nil {
 			return fmt.Errorf("connect to %s: %w", target.server, err)
 		}

@@ -57,9 +57,9 @@ const (
 	// one is where others have less than hostileClear of their rate then: single pairs differ by a tenth.
 	hostilePairs, hostileDoubts = 5, 30
 	hostileClear                = 0.95
-	// hostileOne is how long others are measured beside one attack, hostileAll beside all at once, hostileAllPairs how often.
-	hostileOne, hostileAll = 3 * time.Second, 30 * time.Second
-	hostileAllPairs        = 3
+	// hostileOne is how long others are measured beside one attack, and hostileAll beside all at once. Many short turns tell more than a few
+	// long ones: what else the machine does changes within a minute.
+	hostileOne, hostileAll = 3 * time.Second, 6 * time.Second
 	// hostileHistories is how many histories are read.
 	hostileHistories = 100_000
 )
@@ -198,30 +198,30 @@ func (h *hostile) compareAttacks(ctx context.Context) error {
 	if _, _, err := h.turn(ctx, attack.Burn, confined, hostileOne); err != nil { // what comes first is no measure
 		return err
 	}
+	all := strings.Join(names, ",")
 	for n := range hostileDoubts {
-		for _, name := range names {
+		for _, name := range append(names, allAtOnce) {
 			if n >= hostilePairs && h.rateBeside(name) >= hostileClear {
 				continue
 			}
-			if err := h.pair(ctx, name, name, hostileOne, hostileOne, n%2 == 1); err != nil {
+			attacks, d := name, hostileOne
+			if name == allAtOnce {
+				attacks, d = all, hostileAll
+			}
+			if err := h.pair(ctx, name, attacks, d, n%2 == 1); err != nil {
 				return err
 			}
-		}
-	}
-	for n := range hostileAllPairs {
-		if err := h.pair(ctx, allAtOnce, strings.Join(names, ","), hostileAll, hostileAll/2, n%2 == 1); err != nil {
-			return err
 		}
 	}
 	return nil
 }
 
-// pair measures others beside attacks for one time, and beside a process that burns as much of the processors for another one.
-func (h *hostile) pair(ctx context.Context, name, attacks string, attacked, burnt time.Duration, burntFirst bool) error {
+// pair measures others beside attacks, and for as long beside a process that burns as much of the processors.
+func (h *hostile) pair(ctx context.Context, name, attacks string, d time.Duration, burntFirst bool) error {
 	measure := func(burning bool) error {
-		of, attacks, d, share := h.beside, attacks, attacked, confined
+		of, attacks, share := h.beside, attacks, confined
 		if burning {
-			of, attacks, d, share = h.burnt, attack.Burn, burnt, h.share[name]
+			of, attacks, share = h.burnt, attack.Burn, h.share[name]
 		}
 		t, used, err := h.turn(ctx, attacks, share, d)
 		if err == nil && burning && t.rate == 0 {

@@ -29,7 +29,7 @@ func noisy(ctx context.Context, s *site) (figures, error) {
 			return err
 		}
 		for n := range noisyPairs {
-			if err := h.pair(ctx, allAtOnce, strings.Join(names, ","), noisyTime, noisyTime, n%2 == 1); err != nil {
+			if err := h.pair(ctx, allAtOnce, strings.Join(names, ","), noisyTime, n%2 == 1); err != nil {
 				return fmt.Errorf("pair %d: %w", n, err)
 			}
 		}
