@@ -58,8 +58,9 @@ const (
 	hostilePairs, hostileDoubts = 5, 30
 	hostileClear                = 0.95
 	// hostileOne is how long others are measured beside one attack, and hostileAll beside all at once. Many short turns tell more than a few
-	// long ones: what else the machine does changes within a minute.
-	hostileOne, hostileAll = 3 * time.Second, 6 * time.Second
+	// long ones: what else the machine does changes within a minute. hostileLong is how long each attack goes on at last, without a
+	// comparison: who does not read is seen only then.
+	hostileOne, hostileAll, hostileLong = 3 * time.Second, 6 * time.Second, 10 * time.Second
 	// hostileHistories is how many histories are read.
 	hostileHistories = 100_000
 )
@@ -211,6 +212,11 @@ func (h *hostile) compareAttacks(ctx context.Context) error {
 			if err := h.pair(ctx, name, attacks, d, n%2 == 1); err != nil {
 				return err
 			}
+		}
+	}
+	for _, name := range names {
+		if _, _, err := h.turn(ctx, name, confined, hostileLong); err != nil {
+			return fmt.Errorf("beside %s for longer: %w", name, err)
 		}
 	}
 	return nil
