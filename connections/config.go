@@ -13,7 +13,7 @@ type Config struct {
 	// Most is the most connections. For a further one the one is closed that has done nothing for longest: whose client has not begun to
 	// speak, or has no call. If all have one, it is closed at once itself. Default 10,000.
 	Most int
-	// ByAddress is the most connections from one address, which of IPv6 is the first half; further ones are closed at once. Loopback
+	// ByAddress is the most connections from one address, which of IPv6 is the first half; further ones are closed at once. Local
 	// addresses may have all. Default a quarter of Most.
 	ByAddress int
 	// Opening is the most connections whose clients have not begun to speak HTTP/2, with TLS before that if there is, or wait for their turn.
@@ -23,7 +23,7 @@ type Config struct {
 	// Streams is the most calls and streams of one connection that the server takes at once. Default 1,000.
 	Streams int
 	// Calls is the most calls and streams at once, over all connections, and AddressCalls the most of one address, which of IPv6 is the
-	// first half; loopback addresses may have all. Defaults 32,768 and half of Calls.
+	// first half; local addresses may have all. Defaults 32,768 and half of Calls.
 	Calls, AddressCalls int
 	// Idle is how many frames that carry nothing a connection may send in a second, on average; four times as many at once. One that sends
 	// more is read slower, and closed after ten seconds of that. Default 1,000.

@@ -58,7 +58,7 @@ func (b *Bounds) TooManyCalls(from net.Addr) bool {
 		return true
 	}
 	at := placeOf(from)
-	if all <= int64(b.config.AddressCalls) || at.IsLoopback() {
+	if all <= int64(b.config.AddressCalls) || Local(at) {
 		return false
 	}
 	b.mu.Lock()
@@ -186,12 +186,17 @@ func (b *Bounds) admit(c *conn) bool {
 	}
 	if why != "" {
 		b.config.Ended(c.RemoteAddr(), why)
-		if t, is := c.Conn.(*net.TCPConn); is {
-			_ = t.SetLinger(0) // nothing was said, and a reset costs less than to agree that nothing will be
-		}
+		reset(c.Conn)
 		_ = c.Conn.Close() // an error changes nothing
 	}
 	return why == ""
+}
+
+// reset has a connection reset when it is closed: where nothing was said, that costs less than to agree that nothing will be.
+func reset(c net.Conn) {
+	if t, is := c.(*net.TCPConn); is {
+		_ = t.SetLinger(0) // it is closed without, too
+	}
 }
 
 // keepAlive has the system find out when a client has gone without a word. Before one has begun to speak, that is not worth its while.
@@ -203,6 +208,7 @@ func keepAlive(c net.Conn) {
 
 func (b *Bounds) tooSlow(c *conn) {
 	b.config.Ended(c.RemoteAddr(), SlowToOpen)
+	reset(c.Conn)
 	_ = c.Close() // the same
 }
 
@@ -235,7 +241,7 @@ func (b *Bounds) makeRoom(at netip.Addr) {
 // its place for one that comes later: as many would be served, and it would cost more.
 func (b *Bounds) hasAll(at netip.Addr) bool {
 	a := b.from[at]
-	return a != nil && (a.open >= b.config.ByAddress && !at.IsLoopback() || a.waiting.Len() >= max(1, b.config.Opening/4))
+	return a != nil && (a.open >= b.config.ByAddress && !Local(at) || a.waiting.Len() >= max(1, b.config.Opening/4))
 }
 
 // enter counts a connection, or says why there is no room for it. There may be one that has to go, because it has been opening for longest.
@@ -456,6 +462,11 @@ func beneath(on net.Conn) *conn {
 		on = wrapper.NetConn()
 	}
 }
+
+// Local tells whether an address is that of who calls from this host, as a rule: 127.0.0.1 or ::1. Other loopback addresses count as any.
+func Local(at netip.Addr) bool { return at == localhost || at == netip.IPv6Loopback() }
+
+var localhost = netip.AddrFrom4([4]byte{127, 0, 0, 1}) //nolint:gochecknoglobals // a constant
 
 // placeOf is the address of a client, without the port. Who has an address of IPv6 has as a rule all that share its first half.
 func placeOf(from net.Addr) netip.Addr {

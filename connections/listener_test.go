@@ -304,14 +304,15 @@ func (c *crowd) hear(server net.Conn, what string) {
 // One address does not take all connections, whatever its ports, or the second half of an address of IPv6; this machine's own may.
 func TestMostOfAnAddress(t *testing.T) {
 	t.Parallel()
-	c := newCrowd(t, connections.Config{Most: 10, ByAddress: 2})
+	c := newCrowd(t, connections.Config{Most: 15, ByAddress: 2})
 	for i, address := range []string{
-		"192.0.2.1:1", "192.0.2.1:2", "[2001:db8::1]:1", "[2001:db8::2]:1", "[2001:db8:0:1::1]:1", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3",
+		"192.0.2.1:1", "192.0.2.1:2", "[2001:db8::1]:1", "[2001:db8::2]:1", "[2001:db8:0:1::1]:1", "127.0.0.2:1", "127.0.0.2:2",
+		"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "[::1]:1", "[::1]:2", "[::1]:3",
 	} {
 		t.Log(i)
 		c.speaks(address, begins)
 	}
-	for _, address := range []string{"192.0.2.1:3", "[2001:db8::3]:1"} {
+	for _, address := range []string{"192.0.2.1:3", "[2001:db8::3]:1", "127.0.0.2:3"} {
 		c.refused(address)
 		c.wants(address + " too_many_of_address")
 	}

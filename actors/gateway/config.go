@@ -52,7 +52,7 @@ type Config struct {
 	// listens sees to it that they leave file descriptors for the journal and the administration.
 	Connections int
 	// AddressConnections is the most connections to the public address from one address, which of IPv6 is the first half; further ones are
-	// closed at once. At the administration one may have half of AdminConnections. Loopback addresses may have all. Default a quarter of
+	// closed at once. At the administration one may have half of AdminConnections. 127.0.0.1 and ::1 may have all. Default a quarter of
 	// Connections.
 	AddressConnections int
 	// AdminConnections is the most connections to the administration. Default 100, which is half of the file descriptors that it has.
@@ -69,7 +69,7 @@ type Config struct {
 	// Calls is the most calls and streams at once, over all connections to the public address; further ones are answered
 	// RESOURCE_EXHAUSTED. The administration takes as many as Streams. Default 32,768.
 	Calls int
-	// AddressCalls is the most of them from one address, which of IPv6 is the first half; loopback addresses may have all. Default half of
+	// AddressCalls is the most of them from one address, which of IPv6 is the first half; 127.0.0.1 and ::1 may have all. Default half of
 	// Calls.
 	AddressCalls int
 	// RequestWithin is how long the request of a call may take from its beginning until all of it has come; then the call ends with

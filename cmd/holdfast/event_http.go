@@ -17,7 +17,7 @@ type eventHTTPConfig struct {
 	Listen, Health string
 	TLS            listenerTLS
 	Events         cloudevents.Config
-	// Connections is the most connections at Listen, and AddressConnections the most from one address; loopback addresses may have all.
+	// Connections is the most connections at Listen, and AddressConnections the most from one address; 127.0.0.1 and ::1 may have all.
 	Connections, AddressConnections int
 	// Headers is the longest header of a request, in bytes.
 	Headers int
@@ -98,7 +98,7 @@ func eventHTTPFlags(c *eventHTTPConfig) []flagGroup {
 	bounds.IntVar(&c.Connections, "max-connections", 0,
 		"most connections; for a further one the one is closed that was silent for longest (1000)")
 	bounds.IntVar(&c.AddressConnections, "max-address-connections", 0,
-		"most connections from one address; loopback addresses may have all (a quarter of --max-connections)")
+		"most connections from one address; 127.0.0.1 and ::1 may have all (a quarter of --max-connections)")
 	return []flagGroup{
 		{"Where it works", where},
 		{"TLS of those who publish; off on loopback addresses only", secured},

@@ -102,7 +102,7 @@ func connectionFlags(f *pflag.FlagSet, c *nodeConfig) {
 		"most connections to the public address (48KiB each of 5 % of --memory, but 10000 at most, and no more than leaves file descriptors for "+
 			"the journal and the administration)")
 	f.IntVar(&g.AddressConnections, "max-address-connections", 0,
-		"most connections to the public address from one address; loopback addresses may have all (a quarter of --max-connections)")
+		"most connections to the public address from one address; 127.0.0.1 and ::1 may have all (a quarter of --max-connections)")
 	f.IntVar(&g.AdminConnections, "max-admin-connections", 0, "most connections to the administration, half of them from one address (100)")
 	f.IntVar(&g.Opening, "max-opening", 0,
 		"most connections whose clients have not begun to speak; for a further one the oldest is closed (1000)")
@@ -112,7 +112,7 @@ func connectionFlags(f *pflag.FlagSet, c *nodeConfig) {
 	f.IntVar(&g.Calls, "max-calls", 0,
 		"most calls and streams at once, over all connections (20KiB each of 5 % of --memory, but 32768 at most)")
 	f.IntVar(&g.AddressCalls, "max-address-calls", 0,
-		"most calls and streams at once from one address; loopback addresses may have all (half of --max-calls)")
+		"most calls and streams at once from one address; 127.0.0.1 and ::1 may have all (half of --max-calls)")
 	f.DurationVar(&g.RequestWithin, "request-within", 0, "how long the request of a call may take to come (30s)")
 	sizeVar(f, &g.ReceiveWindow, "receive-window", "what a stream may send before the node has read it (256KiB)")
 	sizeVar(f, &g.Unread, "unread",

@@ -28,9 +28,6 @@ const connectionTakes, handshakeTakes = 250 * time.Microsecond, 750 * time.Micro
 // node don't wait for anybody's.
 const adminFree = 20
 
-// localhost is the address of who calls from this host, as a rule. The other loopback addresses count as any other.
-var localhost = netip.AddrFrom4([4]byte{127, 0, 0, 1}) //nolint:gochecknoglobals // a constant
-
 // begin has a client wait for its turn to have a connection.
 func (n *node) begin(ctx context.Context, client string, secured bool) error {
 	takes := connectionTakes
@@ -68,7 +65,7 @@ func (n *node) boundConnections(most int) bounded {
 			Most: limits.AdminConnections, ByAddress: max(1, limits.AdminConnections/2), Opening: limits.AdminConnections,
 			Unread: max(1, limits.Unread/4), Calls: limits.Streams, Free: adminFree,
 			Turn: func(ctx context.Context, from netip.Addr) error {
-				if n.admin.Load() == nil || from == localhost || from == netip.IPv6Loopback() {
+				if n.admin.Load() == nil || connections.Local(from) {
 					return nil // the node starts, and has no gateway yet; or it is somebody on this host
 				}
 				return n.begin(ctx, from.String()+" at the administration", n.administration != nil)
