@@ -55,7 +55,7 @@ func hostileSettings(more ...string) []string {
 const (
 	// hostilePairs is how often each attack is compared with a process that burns as much of the processors, and hostileDoubts how often
 	// one is where others have less than hostileClear of their rate then: single pairs differ by a tenth.
-	hostilePairs, hostileDoubts = 5, 30
+	hostilePairs, hostileDoubts = 5, 60
 	hostileClear                = 0.95
 	// hostileOne is how long others are measured beside one attack, and hostileAll beside all at once. Many short turns tell more than a few
 	// long ones: what else the machine does changes within a minute. hostileLong is how long each attack goes on at last, without a
@@ -200,8 +200,9 @@ func (h *hostile) compareAttacks(ctx context.Context) error {
 		return err
 	}
 	all := strings.Join(names, ",")
+	compared := append(slices.Clone(names), allAtOnce)
 	for n := range hostileDoubts {
-		for _, name := range append(names, allAtOnce) {
+		for _, name := range compared {
 			if n >= hostilePairs && h.rateBeside(name) >= hostileClear {
 				continue
 			}
