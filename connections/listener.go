@@ -192,7 +192,7 @@ func (b *Bounds) admit(c *conn) bool {
 	return why == ""
 }
 
-// reset has a connection reset when it is closed: where nothing was said, that costs less than to agree that nothing will be.
+// reset has a connection reset when it is closed: where no call was taken, that costs less than to agree that nothing more will be said.
 func reset(c net.Conn) {
 	if t, is := c.(*net.TCPConn); is {
 		_ = t.SetLinger(0) // it is closed without, too

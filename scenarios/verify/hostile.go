@@ -54,7 +54,7 @@ func hostileSettings(more ...string) []string {
 
 const (
 	// hostilePairs is how often each attack is compared with a process that burns as much of the processors, and hostileDoubts how often
-	// one is where others have less than hostileClear of their rate then: single pairs differ by a tenth.
+	// it is at most, as long as others have less than hostileClear of their rate: single pairs differ by a tenth.
 	hostilePairs, hostileDoubts = 5, 60
 	hostileClear                = 0.95
 	// hostileOne is how long others are measured beside one attack, and hostileAll beside all at once. Many short turns tell more than a few
