@@ -25,8 +25,9 @@ type Config struct {
 	// Calls is the most calls and streams at once, over all connections, and AddressCalls the most of one address, which of IPv6 is the
 	// first half; local addresses may have all. Defaults 32,768 and half of Calls.
 	Calls, AddressCalls int
-	// Idle is how many frames that carry nothing a connection may send in a second, on average; four times as many at once. One that sends
-	// more is read slower, and closed after ten seconds of that. Default 1,000.
+	// Idle is how many frames that carry nothing a connection may send in a second, on average; four times as many at once. A call that is
+	// refused, as there are too many, counts as two. One that sends more is read slower, and closed after ten seconds of that. Default
+	// 1,000.
 	Idle int
 	// Window is how many bytes a stream may send before the server has read them, as the server says it to clients. Default 256 KiB.
 	Window int

@@ -53,18 +53,19 @@ func (b *Bounds) Calls() int64 { return b.calls.Load() }
 // TooManyCalls tells whether a call has to be refused that has just begun: there are too many, over all connections, or of the address that
 // it comes from.
 func (b *Bounds) TooManyCalls(from net.Addr) bool {
-	all := b.calls.Load()
-	if all > int64(b.config.Calls) {
-		return true
-	}
-	at := placeOf(from)
-	if all <= int64(b.config.AddressCalls) || Local(at) {
+	if b.calls.Load() <= int64(min(b.config.Calls, b.config.AddressCalls)) {
 		return false
 	}
+	at := placeOf(from)
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	a := b.from[at]
-	return a != nil && a.calls.Load() > int64(b.config.AddressCalls)
+	of := b.from[at]
+	b.mu.Unlock()
+	return b.tooManyCalls(at, of)
+}
+
+// tooManyCalls tells the same of an address whose connections are known, if there are any.
+func (b *Bounds) tooManyCalls(at netip.Addr, of *address) bool {
+	return b.calls.Load() > int64(b.config.Calls) || of != nil && !Local(at) && of.calls.Load() > int64(b.config.AddressCalls)
 }
 
 // Unread is how many bytes were received and can't be read yet, over all connections.

@@ -311,8 +311,8 @@ func (m *meter) start(id uint32) {
 	if m.base != nil {
 		m.base.saying.Add(1)
 	}
-	if len(m.streams) > m.b.config.Streams { // the server resets it
-		m.spend(costReset)
+	if len(m.streams) > m.b.config.Streams || m.base != nil && m.b.tooManyCalls(m.base.at, m.base.of) {
+		m.spend(costReset) // the server resets it, or refuses it
 	}
 	m.tooMany = m.tooMany || len(m.streams) > 2*m.b.config.Streams+moreStreams
 }
