@@ -1,7 +1,8 @@
 package dispatch
 
-// Cancel gives an attempt up: at once if nobody has it, else by asking the adapter that has it, as soon as that is there. If another
-// adapter may have begun with it, what came of that is found out first.
+// Cancel gives an attempt up: at once if nobody has it, else by asking the adapter that has it, as soon as that is there. Of what was
+// offered before, to a queue that is gone, it is found out first whether an adapter comes back with it. If another adapter may have
+// begun with it, what came of that is found out first.
 func (q *Queue) Cancel(key string, attempt uint32) []Output { return q.cancel(key, attempt, false) }
 
 // Stale says that an attempt whose ledger was to be journaled is not wanted any more.
@@ -12,9 +13,11 @@ func (q *Queue) cancel(key string, attempt uint32, stale bool) []Output {
 	if it == nil || it.task.Attempt != attempt {
 		return nil
 	}
-	it.cancelled = true
+	it.cancelled, it.withdrawn = true, false
 	it.journaling = it.journaling && !stale
 	switch {
+	case it.unseen() && !q.untouched(it):
+		q.seek(it)
 	case it.state == orphaned:
 	case it.state == inFlight && it.held && !it.refrains() && !stale:
 	case it.state == inFlight:
@@ -36,13 +39,9 @@ func (q *Queue) Withdraw(key string, attempt uint32) []Output {
 	it := q.items[key]
 	switch {
 	case it == nil || it.task.Attempt != attempt:
-	case it.state == ready && it.unseen(): // its adapter may be about to come back
-		q.take(it)
-		q.orphan(it, it.task.OfferedAt)
-		it.withdrawn = true
-	case it.state == orphaned && it.withdrawn:
-	case it.asking: // as above
-		it.withdrawn = true
+	case it.asking, it.unseen(): // its adapter may be about to come back
+		q.seek(it)
+		it.cancelled, it.withdrawn = false, true
 	case it.state == journaling && q.untouched(it), it.state == ready && !it.bound():
 		q.giveUp(it)
 	case it.state == inFlight && it.held && !it.journaling && !it.unsure():
@@ -54,6 +53,14 @@ func (q *Queue) Withdraw(key string, attempt uint32) []Output {
 		q.comeHome(it)
 	}
 	return q.done()
+}
+
+// seek has an item that is not wanted any more wait until it is known whether an adapter comes back with it.
+func (q *Queue) seek(it *item) {
+	if it.state == ready {
+		q.take(it)
+		q.orphan(it, it.task.OfferedAt)
+	}
 }
 
 // untouched tells whether certainly nobody has begun with an item. If the activity is idempotent, an adapter may have begun with an

@@ -44,7 +44,7 @@ type item struct {
 	end       End       // how the stream came to its end, if the item is orphaned
 	cancelled bool
 	asking    bool      // the item is orphaned only until adapters have said whether they have it
-	withdrawn bool      // the item is orphaned only until it is known whether its adapter comes back
+	withdrawn bool      // the item is orphaned, and goes on only if its adapter comes back
 	place     *entry    // where the item is in a list of ready items; nil if it is in none
 	among     *suspects // the list of suspects that the item is in; nil if it is in none
 	space     Space     // where the item takes space beside what waits; nil if it takes none. size is how much

@@ -1,6 +1,15 @@
 package dispatch_test
 
-import "pgregory.net/rapid"
+import (
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/holdfast-run/holdfast/actors/dispatch"
+)
+
+// grace is how long the queue of a model waits for adapters to come back.
+const grace = time.Second
 
 func (w *world) cancel(t *rapid.T) {
 	o := pick(t, only(w.works, func(o *work) bool { return !o.over }))
@@ -33,5 +42,15 @@ func (w *world) withdrawIt(t *rapid.T, o *work) {
 	}
 	if o.over != (state == "gone") || o.fresh && !o.over || cancelled && !o.withdrawn {
 		t.Fatalf("%s is %s, but: %+v", o.key, state, *o)
+	}
+}
+
+// doubted checks that the queue could not know better when it left work in doubt.
+func (w *world) doubted(t *rapid.T, o *work, task *dispatch.Task) {
+	switch {
+	case !w.attached && task.Ledger == "" && !task.MaybeStarted && w.now.Sub(task.OfferedAt) < grace:
+		t.Fatalf("%s is in doubt before an adapter could come back with it", o.key)
+	case w.attached && !w.idempotent && o.ledger == "" && !o.maybe && !o.had:
+		t.Fatalf("%s is in doubt, though nobody can have begun with it", o.key)
 	}
 }

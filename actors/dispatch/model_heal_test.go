@@ -52,8 +52,9 @@ func (w *world) heal(t *rapid.T) {
 // restart loses the node's memory: its orders offer again what is outstanding.
 func (w *world) restart(t *rapid.T) {
 	w.queue, w.pending, w.conns, w.seq, w.bound = w.newQueue(), nil, nil, 0, dispatch.Limit{}
+	w.attached = false
 	for _, o := range w.works {
-		o.with, o.lostBy = nil, map[string]bool{} // nobody knows
+		o.with, o.lostBy, o.had = nil, map[string]bool{}, false // nobody knows
 		if o.offered = false; !o.over {
 			w.hand(t, o, true)
 			switch {

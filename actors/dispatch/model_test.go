@@ -57,6 +57,7 @@ type work struct {
 	fresh     bool   // it was only ever offered to this queue, and never sent
 	cancelled bool
 	withdrawn bool // to be given up if nobody has begun with it
+	had       bool // an adapter was sent it by this queue, or has said that it has it
 	over      bool
 	priority  int
 	began     bool             // really: it is being executed, or was, and is not known to have failed
@@ -108,6 +109,7 @@ type world struct {
 	ledgers    map[string]map[string]bool // what was begun, by ledger and key
 	conns      []*conn
 	lastConn   dispatch.StreamID
+	attached   bool // any adapter ever was, to this queue
 	pending    []ledgerWrite
 	bound      dispatch.Limit
 }
@@ -123,7 +125,7 @@ func newWorld(t *rapid.T) *world {
 
 func (w *world) newQueue() *dispatch.Queue {
 	return dispatch.New(dispatch.Config{
-		Grace: time.Second, LedgerGrace: time.Minute, RecoverGrace: 5 * time.Second, Deaths: deaths,
+		Grace: grace, LedgerGrace: time.Minute, RecoverGrace: 5 * time.Second, Deaths: deaths,
 	})
 }
 
@@ -221,6 +223,7 @@ func (w *world) perform(t *rapid.T, outputs []dispatch.Output) {
 			if o.fresh || !o.withdrawn && !o.cancelled {
 				t.Fatalf("%s is said to be in doubt, but: %+v", out.Task.Key, *o)
 			}
+			w.doubted(t, o, out.Task)
 			o.over = true
 		case dispatch.GoesOn:
 			o := w.byKey[out.Task.Key]
@@ -294,13 +297,13 @@ func (w *world) connect(t *rapid.T) {
 func (w *world) attach(t *rapid.T, p *process) {
 	w.lastConn++
 	c := &conn{id: w.lastConn, with: p, given: map[string]bool{}, listed: map[string]bool{}}
-	w.conns = append(w.conns, c)
+	w.conns, w.attached = append(w.conns, c), true
 	keys := dispatch.Set{}
 	for k := range p.has {
-		keys[k], c.listed[k] = struct{}{}, true
+		keys[k], c.listed[k], w.byKey[k].had = struct{}{}, true, true
 	}
 	for k := range p.waits {
-		keys[k], c.listed[k] = struct{}{}, true
+		keys[k], c.listed[k], w.byKey[k].had = struct{}{}, true, true
 	}
 	w.perform(t, w.queue.Attach(dispatch.Stream{
 		ID: c.id, Process: p.name, Ledger: p.ledger, Idempotent: w.idempotent, Keys: keys, Begun: p.begun, Recoverable: p.recovers,
@@ -334,7 +337,7 @@ func (w *world) revoke(t *rapid.T) {
 func (w *world) receive(t *rapid.T, c *conn, send dispatch.Send) {
 	task, p := send.Task, c.with
 	o := w.byKey[task.Key]
-	o.fresh = false
+	o.fresh, o.had = false, true
 	switch {
 	case o.cancelled:
 		t.Fatalf("%s was cancelled, but is sent", o.key)

@@ -142,12 +142,13 @@ func (q *Queue) replace(it *item, t *Task) {
 		q.count(it, -1)
 		defer q.count(it, 1)
 	}
+	sought := it.state == orphaned && !it.asking && it.unseen()
 	it.task = t
-	it.cancelled = it.cancelled && !newer
 	if newer {
+		it.cancelled, it.withdrawn = false, false
 		it.last.maybe, it.last.taskLedger = t.MaybeStarted, t.Ledger
 	}
-	if newer && it.withdrawn {
+	if newer && sought {
 		q.again([]*item{it})
 	}
 	switch it.state {
@@ -212,7 +213,7 @@ func (q *Queue) bringHome(it *item, since time.Time) {
 
 // orphan has an item wait for its adapter.
 func (q *Queue) orphan(it *item, since time.Time) {
-	it.state, it.stream, it.gone = orphaned, nil, since
+	it.state, it.stream, it.gone, it.journaling = orphaned, nil, since, false
 	it.occupy(q.config.Away)
 	q.orphans[it.task.Key] = it
 }
@@ -366,6 +367,7 @@ func (q *Queue) answered(it *item, attempt uint32) {
 	case it.state == inFlight && it.cancelled: // the adapter has ended what it had
 		q.giveUp(it)
 	case it.bound() && it.state != inFlight, it.state == journaling, it.state == ready && it.stream == nil:
+	case it.cancelled, it.withdrawn: // it waits for whoever has it
 	default:
 		q.again([]*item{it})
 	}
@@ -461,7 +463,7 @@ func (q *Queue) Tick(now time.Time) []Output {
 // patience is how long an orphaned item waits for its adapter.
 func (q *Queue) patience(it *item) time.Duration {
 	switch {
-	case it.idempotent && !it.cancelled, it.withdrawn:
+	case it.idempotent && !it.cancelled, it.unseen():
 		return q.config.Grace
 	case it.end.Closed && (it.cancelled || q.finder(it) >= 0):
 		return min(q.config.RecoverGrace, q.config.LedgerGrace)
