@@ -294,6 +294,7 @@ func (s *site) prepare(name string, rest []string) ([]row, error) {
 func (s *site) run(ctx context.Context, r row, parent string) report {
 	rep := report{Row: r.name, Seed: s.seed, Bar: r.bars(s)}
 	s.row = r.name
+	syscall.Sync() // or what rows before have written might be on its way to the disk, and delay this one
 	began := time.Now()
 	err := os.MkdirAll(parent, 0o750)
 	if err == nil {
