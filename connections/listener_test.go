@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -172,33 +171,6 @@ func TestMostThatAreIdle(t *testing.T) {
 	c.wants("192.0.2.4:1 idle")
 	c.refused("192.0.2.7:1")
 	c.wants("192.0.2.7:1 too_many")
-}
-
-// There are so many calls, and of one address, whatever its ports, fewer; this machine's own may be all.
-func TestCalls(t *testing.T) {
-	t.Parallel()
-	c := newCrowd(t, connections.Config{Calls: 4})
-	const more = "\x00\x00\x00\x01\x04\x00\x00\x00\x03"
-	tooMany := func(want ...string) {
-		t.Helper()
-		for _, from := range []string{"192.0.2.1", "192.0.2.2", "127.0.0.1"} {
-			if got := c.b.TooManyCalls(addressOf(from + ":9")); got != slices.Contains(want, from) {
-				t.Errorf("too many calls of %s: %v", from, got)
-			}
-		}
-	}
-	client, server := c.speaks("192.0.2.1:1", begins+calls+more)
-	tooMany()
-	_, second := c.speaks("192.0.2.1:2", begins+calls)
-	tooMany("192.0.2.1")
-	c.say(client, server, resets)
-	tooMany()
-	c.speaks("127.0.0.1:1", begins+calls+more)
-	tooMany()
-	c.speaks("127.0.0.1:2", begins+calls)
-	tooMany("192.0.2.1", "192.0.2.2", "127.0.0.1")
-	_ = second.Close()
-	tooMany()
 }
 
 // A client has said all if it has ended what it says in each call, or reset the call; a whole message is not enough.

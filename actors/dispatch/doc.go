@@ -22,8 +22,8 @@
 //
 // Cancel drops what is ready or journaling, and asks the adapter about what is in flight. Withdraw drops only what nobody has
 // begun with; the rest goes on. What was offered to a queue that is gone, such as before a restart, waits for either until an adapter
-// has come back with it, or the grace is over. Whoever waits is told of each task that the queue drops: NotDone if certainly nobody has begun with
-// it, else InDoubt. Done and DropPartition drop a task from any state, without a word.
+// has come back with it, or the grace is over. Whoever waits is told of each task that the queue drops: NotDone if certainly nobody has
+// begun with it, else InDoubt. Done and DropPartition drop a task from any state, without a word.
 //
 // When a process is lost, all that it may have been executing are suspects: each is sent again alone, in turn, to a
 // process that executes nothing else meanwhile. A process that is lost with such a task has died of it, and of nothing else; when
