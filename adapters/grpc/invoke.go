@@ -184,7 +184,7 @@ func (x *invocation) round(ctx context.Context) (a answer) {
 		"/"+x.call.Service+"/"+x.call.Method,
 		rpc.ForceCodecV2(plain{}), rpc.MaxCallRecvMsgSize(x.caller.config.ResponseBytes), rpc.MaxCallSendMsgSize(len(x.request)+1))
 	if err == nil {
-		if err = x.exchange(stream, &a); err != nil { // the stream has ended
+		if err = x.exchange(stream, p, &a); err != nil { // the stream has ended
 			a.trailer = stream.Trailer()
 		}
 	}
@@ -209,7 +209,7 @@ func (x *invocation) outgoing(ctx context.Context, header metadata.MD) context.C
 }
 
 // exchange sends the message, and reads what is answered.
-func (x *invocation) exchange(stream rpc.ClientStream, a *answer) error {
+func (x *invocation) exchange(stream rpc.ClientStream, p *progress, a *answer) error {
 	if err := stream.SendMsg(x.request); err != nil && !errors.Is(err, io.EOF) { // then the server has ended it, and says why
 		return err //nolint:wrapcheck // it is a status
 	}
@@ -220,6 +220,8 @@ func (x *invocation) exchange(stream rpc.ClientStream, a *answer) error {
 		var message []byte
 		err := stream.RecvMsg(&message)
 		switch {
+		case errors.Is(err, io.EOF) && !p.ended.Load(): // the library says that, too, of a call that was reset while it was sent again
+			return status.Error(codes.Internal, "the server has ended the call, and not said how")
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:

@@ -11,6 +11,7 @@ import (
 type progress struct {
 	sent  atomic.Bool // it may have been: it was given to a connection
 	began atomic.Bool // the server has begun to answer
+	ended atomic.Bool // the server has said how it has ended
 }
 
 type progressKey struct{}
@@ -34,6 +35,8 @@ func (watcher) HandleRPC(ctx context.Context, s stats.RPCStats) {
 		p.sent.Store(true)
 	case *stats.InHeader:
 		p.began.Store(true)
+	case *stats.InTrailer:
+		p.ended.Store(true)
 	}
 }
 
